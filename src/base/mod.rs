@@ -1,0 +1,1 @@
+//! 6. Images of the whole table: by scan, and the empty base.

@@ -1,0 +1,1 @@
+//! 4. The write path that joins shards, segments and the log.

@@ -1,0 +1,109 @@
+//! Item keys: typed values in canonical form, and the hash that places them in buckets.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Text;
+
+/// The type of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum KeyType {
+    /// A string.
+    S,
+    /// A number.
+    N,
+    /// A binary.
+    B,
+}
+
+impl KeyType {
+    /// The tag byte that is hashed, and the member name in the service's JSON.
+    #[must_use]
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::S => "S",
+            Self::N => "N",
+            Self::B => "B",
+        }
+    }
+}
+
+/// One attribute of a table's key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyAttribute {
+    /// The attribute's name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: KeyType,
+}
+
+/// A table's key: the partition key first, then the sort key if there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeySchema(pub Vec<KeyAttribute>);
+
+/// One key value: its type, and its text as segments store it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyValue {
+    /// S, N or B.
+    pub kind: KeyType,
+    /// S as is, N in canonical form, B in standard base64 (as the service sends it).
+    pub text: Text,
+}
+
+/// An item's key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ItemKey {
+    /// The partition key.
+    pub pk: KeyValue,
+    /// The sort key, where the table has one.
+    pub sk: Option<KeyValue>,
+}
+
+/// 16 bytes: high half of the partition key's hash, low half of the whole key's. Big-endian, so it sorts as bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyHash(pub [u8; 16]);
+
+impl ItemKey {
+    /// The hash of this key; `None` if a binary is no base64.
+    #[must_use]
+    pub fn hash(&self) -> Option<KeyHash> {
+        let mut bytes = Vec::with_capacity(64);
+        self.pk.hash_input(&mut bytes)?;
+        let high = (xxh3_128(&bytes) >> 64) << 64;
+        if let Some(sk) = &self.sk {
+            sk.hash_input(&mut bytes)?;
+        }
+        let low = xxh3_128(&bytes) & u128::from(u64::MAX);
+        Some(KeyHash((high | low).to_be_bytes()))
+    }
+}
+
+impl KeyValue {
+    /// Tag byte, big-endian length, bytes.
+    fn hash_input(&self, out: &mut Vec<u8>) -> Option<()> {
+        use base64::Engine as _;
+        let raw;
+        let bytes = match self.kind {
+            KeyType::B => {
+                raw = base64::engine::general_purpose::STANDARD.decode(self.text.as_str()).ok()?;
+                raw.as_slice()
+            }
+            KeyType::S | KeyType::N => self.text.as_str().as_bytes(),
+        };
+        out.extend_from_slice(self.kind.tag().as_bytes());
+        out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_be_bytes());
+        out.extend_from_slice(bytes);
+        Some(())
+    }
+}
+
+impl KeyHash {
+    /// The bucket of this key when the top `bits` (at most 9) choose among 2^bits.
+    #[must_use]
+    pub fn bucket(&self, bits: u8) -> u16 {
+        let top = u16::from_be_bytes([self.0[0], self.0[1]]);
+        if bits == 0 { 0 } else { top >> (16 - u16::from(bits.min(9))) }
+    }
+}

@@ -1,0 +1,1 @@
+//! What file, environment and flags may say, validated.

@@ -1,0 +1,7 @@
+//! The only users of ambient time, randomness and spawning; everything else gets them from here.
+
+pub mod clock;
+pub mod ids;
+pub mod retry;
+pub mod tasks;
+pub mod telemetry;

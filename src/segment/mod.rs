@@ -1,0 +1,1 @@
+//! 2. The file format: bytes in, bytes out, no I/O.

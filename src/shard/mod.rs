@@ -1,0 +1,126 @@
+//! 1. Where changes come from: the shards of one `DynamoDB` stream.
+//!
+//! Order holds within a shard and from parent to child, and nowhere else. Delivery is at least once:
+//! a retry can bring the same page again. An empty page says nothing about the tip; only a response
+//! without a next iterator ends a shard.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::change::{Second, Sequence, ShardId};
+
+/// The state of a stream, as the service tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// Being turned on.
+    Enabling,
+    /// On.
+    Enabled,
+    /// Being turned off.
+    Disabling,
+    /// Off; still readable for 24 hours.
+    Disabled,
+}
+
+/// One shard in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedShard {
+    /// Its id.
+    pub id: ShardId,
+    /// Its parent, if it names one; the parent may be gone from the listing.
+    pub parent: Option<ShardId>,
+    /// `StartingSequenceNumber`.
+    pub start: Sequence,
+    /// `EndingSequenceNumber`: present once the shard is closed.
+    pub end: Option<Sequence>,
+}
+
+/// All pages of `DescribeStream`.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// The service's time at its first page.
+    pub begun: Second,
+    /// The stream's state on the last page.
+    pub status: StreamStatus,
+    /// Every shard, each once, in no particular order.
+    pub shards: Vec<ListedShard>,
+}
+
+/// Where an iterator begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the oldest record that is still there.
+    TrimHorizon,
+    /// Behind this record.
+    After(Sequence),
+}
+
+/// An iterator: opaque, good for 15 minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardIterator(pub String);
+
+/// One `GetRecords` response, as bytes. [`decode`] turns it into changes.
+#[derive(Debug, Clone)]
+pub struct RawPage {
+    /// The response's body.
+    pub body: Bytes,
+    /// The service's time (`Date`) of this response.
+    pub at: Second,
+}
+
+/// Why a source did not answer, by what the reader must do next. (facts: one reaction per error.)
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// The iterator is too old: take a new one after the last change that was kept.
+    #[error("the shard iterator expired")]
+    Expired,
+    /// The position is older than what the service keeps: read from the trim horizon under the trim rule.
+    #[error("the position was trimmed by the service")]
+    Trimmed,
+    /// The shard (or the stream) is gone. On an unfinished shard this is a gap.
+    #[error("the shard or stream was not found")]
+    NotFound,
+    /// Too many requests, or too many readers: wait, keep the iterator.
+    #[error("the service asks to slow down: {0}")]
+    Throttled(String),
+    /// A passing failure: try the same call again.
+    #[error("the service did not answer: {0}")]
+    Unavailable(String),
+    /// Credentials or permissions: an operator must act; the shard waits.
+    #[error("no permission: {0}")]
+    Denied(String),
+    /// The call itself was wrong: a bug or a configuration error; stop this table.
+    #[error("the service refuses the call: {0}")]
+    Invalid(String),
+    /// A response that is no `GetRecords` response (cut, or without `Records`): try again, never the end of a shard.
+    #[error("the response cannot be read: {0}")]
+    Malformed(String),
+}
+
+/// A stream of one table.
+#[async_trait]
+pub trait StreamSource: Send + Sync + std::fmt::Debug {
+    /// Reads every page of the shard listing.
+    ///
+    /// # Errors
+    /// [`SourceError::NotFound`] when the stream itself is gone; others as named.
+    async fn list(&self) -> Result<Listing, SourceError>;
+
+    /// Whether the service still knows `shard` (`GetShardIterator` does not answer not-found).
+    ///
+    /// # Errors
+    /// Any but [`SourceError::NotFound`].
+    async fn knows(&self, shard: &ShardId) -> Result<bool, SourceError>;
+
+    /// A fresh iterator.
+    ///
+    /// # Errors
+    /// As named by the variants.
+    async fn iterator(&self, shard: &ShardId, from: ReadFrom) -> Result<ShardIterator, SourceError>;
+
+    /// One page.
+    ///
+    /// # Errors
+    /// As named by the variants.
+    async fn read(&self, iterator: &ShardIterator) -> Result<RawPage, SourceError>;
+}

@@ -1,0 +1,150 @@
+//! Objects: put once, read, list, delete. One trait; S3, a local folder, memory, and a faulty wrapper.
+//!
+//! Paths are relative to the archive's root, with `/` between the parts and none at the ends.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::change::Second;
+
+/// What a store knows of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Path relative to the archive's root.
+    pub path: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// When it was written, by the store's clock.
+    pub modified: Option<Second>,
+}
+
+/// An object's bytes.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// All bytes.
+    pub bytes: Bytes,
+    /// The version read, in a versioned bucket.
+    pub version_id: Option<String>,
+}
+
+/// What the object is for; it decides how long a store that can lock must keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Log, sealed, base, heads, exports: the archive's full retention.
+    Full,
+    /// Raw segments: until they are sealed and collected.
+    Short,
+    /// Folds and packs: derived, never locked.
+    Derived,
+}
+
+/// Why a store did not do what it was asked, by what the caller must do next.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The object is not there.
+    #[error("{path} is not there")]
+    Absent {
+        /// The object.
+        path: String,
+    },
+    /// A put found the path taken. It may be our own earlier put: read back and compare.
+    #[error("{path} exists already")]
+    Taken {
+        /// The object.
+        path: String,
+    },
+    /// A delete marker hides a slot that was once written: occupied, not absent.
+    #[error("{path} is hidden by a delete marker")]
+    Hidden {
+        /// The object.
+        path: String,
+    },
+    /// A mutation may or may not have happened, now or later (time-out, 5xx, 409): repeat the same bytes or read back.
+    #[error("the outcome of writing {path} is unknown: {reason}")]
+    Unknown {
+        /// The object.
+        path: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// A read failed for a passing reason: try again.
+    #[error("reading {path} failed: {reason}")]
+    Unavailable {
+        /// The object, or the prefix of a listing.
+        path: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// Credentials are missing, expired or not enough: an operator must act.
+    #[error("no permission for {path}: {reason}")]
+    Denied {
+        /// The object.
+        path: String,
+        /// What the store said.
+        reason: String,
+    },
+    /// The place itself is missing or unusable (no such bucket or folder, disk full, read-only): an operator must act.
+    #[error("the store refuses {path}: {reason}")]
+    Refused {
+        /// The object.
+        path: String,
+        /// What the store said.
+        reason: String,
+    },
+}
+
+/// Objects under one root. Every mutation is conditional or names what it removes.
+#[async_trait]
+pub trait ObjectStore: Send + Sync + std::fmt::Debug {
+    /// The root as a user writes it, for messages.
+    fn location(&self) -> String;
+
+    /// Reads an object; with `version_id` that version of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] or a reason why it could not be read.
+    async fn get(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError>;
+
+    /// Reads the *oldest* version of a log slot; where there are no versions, the object.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::get`], and [`StoreError::Hidden`] where only a delete marker is left.
+    async fn get_oldest(&self, path: &str) -> Result<Object, StoreError>;
+
+    /// Whether a slot was ever written: true also under a delete marker.
+    ///
+    /// # Errors
+    /// A reason why it could not be asked.
+    async fn occupied(&self, path: &str) -> Result<bool, StoreError>;
+
+    /// Writes an object that must not exist, whole or not at all, and durable on return.
+    /// Gives the version id where the store has versions.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`], [`StoreError::Unknown`], or a reason that an operator must mend.
+    async fn put_new(&self, path: &str, bytes: Bytes, keep: Keep) -> Result<Option<String>, StoreError>;
+
+    /// Objects whose path begins with `prefix` (a folder, ending in `/`, or empty), in order of path, after `after`;
+    /// at most `limit` when it is given. A hint: no safety argument may rest on it.
+    ///
+    /// # Errors
+    /// A reason why it could not be listed.
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<ObjectInfo>, StoreError>;
+
+    /// The names of the folders directly under `prefix` (ending in `/`), in order, without slashes.
+    ///
+    /// # Errors
+    /// A reason why it could not be listed.
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StoreError>;
+
+    /// Removes an object (that version of it, where `version_id` is given). Removing what is absent succeeds.
+    ///
+    /// # Errors
+    /// A reason why it could not be removed.
+    async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError>;
+}

@@ -1,0 +1,1 @@
+//! 8. Scrub: what is stored is what was committed.

@@ -1,0 +1,1 @@
+//! The rules of the house, executed: sizes, banned names, and which folder may use which.
