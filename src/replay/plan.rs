@@ -1,0 +1,318 @@
+//! The plan of a replay: a pure value, made from the manifest alone. Running it makes no decisions.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::point::Point;
+use super::unknown::{self, Cause, Unknown};
+use crate::change::Second;
+use crate::manifest::{Base, BaseKind, Manifest, SegmentMeta, Tier};
+
+/// What the caller chooses besides the point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Trust only the time that is confirmed by rows (`proven_through`), not by idle shards.
+    pub proven: bool,
+}
+
+/// Which way the image is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// From the newest base before the point: the last change, else the base's row.
+    Forward,
+    /// Through old images, to the first base after the point.
+    Backward,
+}
+
+/// What a replay will read, and what its answer is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The point.
+    pub point: Point,
+    /// The way.
+    pub way: Way,
+    /// The base: the newest before the point, or, backward, the first after it.
+    pub base: PlannedBase,
+    /// Changes stamped at or before this second play no part.
+    pub after: Second,
+    /// Changes stamped after this second play no part.
+    pub until: Second,
+    /// Segments of changes, in order of path.
+    pub changes: Vec<SegmentMeta>,
+    /// Rows in all segments.
+    pub rows: u64,
+    /// Bytes in all segments.
+    pub bytes: u64,
+    /// The second up to which the archive covers the table, by the watermark in use.
+    pub covered_through: Second,
+    /// Which watermark that is.
+    pub watermark: Watermark,
+    /// Whether the same point gives the same answer for ever.
+    pub is_final: bool,
+    /// A change that belongs before the point may have been archived after it (see FORMAT, late rows).
+    pub late: bool,
+    /// What is unknown between `after` and `until`; met only by backward plans, which judge it per item.
+    pub unknown: Vec<Unknown>,
+}
+
+/// The base of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedBase {
+    /// The entry of its commit.
+    pub n: u64,
+    /// How it came about.
+    pub kind: BaseKind,
+    /// It supersedes every change stamped at or before this second.
+    pub fence: Second,
+    /// From here on it serves forward replays.
+    pub complete_at: Second,
+    /// Its segments, in order of path.
+    pub segments: Vec<SegmentMeta>,
+}
+
+/// The watermark that covers the point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watermark {
+    /// `closed_through`.
+    Closed,
+    /// `proven_through`.
+    Proven,
+}
+
+/// Why no plan exists.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Capture has not begun.
+    #[error("nothing is archived of this table yet")]
+    NothingArchived,
+    /// The point lies before the first second of coverage.
+    #[error("{asked} lies before the archive's coverage, which begins at {begins}")]
+    BeforeCoverage {
+        /// The point's second.
+        asked: Second,
+        /// The first second that can be asked for.
+        begins: Second,
+    },
+    /// The point lies after what the archive can answer for. Capture may still reach it unless the stream is off.
+    #[error("{asked} is not covered yet: the archive is {} up to {}", .watermark.words(), OrNever(*.covered))]
+    NotCovered {
+        /// The point's second.
+        asked: Second,
+        /// How far it is covered.
+        covered: Option<Second>,
+        /// By which watermark.
+        watermark: Watermark,
+        /// The stream is off, so waiting does not help.
+        stream_off: bool,
+    },
+    /// A gap makes the image at the point unknown.
+    #[error("the image at {asked} is unknown: {unknown}")]
+    Gap {
+        /// The point's second.
+        asked: Second,
+        /// The first gap in the way.
+        unknown: Unknown,
+    },
+    /// No base serves the point: items that never changed are unknown.
+    #[error("no snapshot of the table serves {asked}: items that did not change since coverage began are unknown")]
+    NoBase {
+        /// The point's second.
+        asked: Second,
+        /// The earliest base that stands, if any does.
+        first_base: Option<Second>,
+    },
+}
+
+struct OrNever(Option<Second>);
+
+impl fmt::Display for OrNever {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(second) => second.fmt(f),
+            None => f.write_str("no time yet"),
+        }
+    }
+}
+
+impl Watermark {
+    /// What users read.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Closed => "likely complete",
+            Self::Proven => "confirmed",
+        }
+    }
+}
+
+/// Plans the image at `point`. `manifest` must hold all segments from the oldest usable base on.
+///
+/// # Errors
+/// [`Refusal`]: the point is outside coverage, or its image is unknown.
+pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan, Refusal> {
+    let watermark = if options.proven { Watermark::Proven } else { Watermark::Closed };
+    let covered = covered(manifest, &point, watermark)?;
+    let unknown = unknown::all(manifest);
+    let horizon = point.horizon();
+    let before = bases(manifest).filter(|base| base.base.complete_at <= point.through).max_by_key(order);
+    let mut in_the_way = None;
+    if let Some(base) = before {
+        in_the_way = unknown::meeting(&unknown, base.base.fence, horizon).next();
+        if in_the_way.is_none() {
+            let range = (base.base.fence, horizon);
+            return Ok(draw(manifest, &unknown, point, (watermark, covered), Way::Forward, base, range));
+        }
+    }
+    let gap = |unknown: &Unknown| Refusal::Gap { asked: horizon, unknown: unknown.clone() };
+    // A gap that holds the point and the second after it hides every item.
+    if let Some(around) = unknown.iter().find(|unknown| unknown.from <= horizon && unknown.to > point.through) {
+        return Err(gap(around));
+    }
+    let after = bases(manifest).filter(|base| base.base.complete_at > point.through).min_by_key(order);
+    let Some(base) = after.filter(|base| has_old_images(manifest, horizon, base.base.complete_at)) else {
+        return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
+    };
+    let range = (useful_after(manifest, &unknown, &point), base.base.complete_at);
+    Ok(draw(manifest, &unknown, point, (watermark, covered), Way::Backward, base, range))
+}
+
+fn bases(manifest: &Manifest) -> impl Iterator<Item = &Base> {
+    manifest.bases.iter()
+}
+
+const fn order(base: &&Base) -> (Second, u64) {
+    (base.base.complete_at, base.n)
+}
+
+/// How far the archive covers, once `point` is within it.
+fn covered(manifest: &Manifest, point: &Point, watermark: Watermark) -> Result<Second, Refusal> {
+    let Some((_, first)) = manifest.epochs.first_key_value() else { return Err(Refusal::NothingArchived) };
+    let empty = bases(manifest).any(|base| base.base.kind == BaseKind::Empty);
+    let begins = first.started.floor.plus(i64::from(!empty));
+    let asked = point.through;
+    if asked < begins {
+        return Err(Refusal::BeforeCoverage { asked, begins });
+    }
+    let reached = match watermark {
+        Watermark::Closed => manifest.closed_through,
+        Watermark::Proven => manifest.proven_through,
+    };
+    match reached {
+        Some(reached) if asked <= reached || (point.latest && watermark == Watermark::Closed) => Ok(reached),
+        covered => {
+            let stream_off = manifest.epochs.values().all(|epoch| epoch.border_from.is_some());
+            Err(Refusal::NotCovered { asked, covered, watermark, stream_off })
+        }
+    }
+}
+
+fn no_base(manifest: &Manifest, asked: Second) -> Refusal {
+    Refusal::NoBase { asked, first_base: bases(manifest).map(|base| base.base.complete_at).min() }
+}
+
+/// Whether every stream with changes between the point and the base after it sent old images.
+fn has_old_images(manifest: &Manifest, horizon: Second, complete_at: Second) -> bool {
+    let touched = |epoch: &&crate::manifest::Epoch| {
+        epoch.started.floor <= complete_at && epoch.border_from.is_none_or(|from| from > horizon)
+    };
+    manifest.epochs.values().filter(touched).all(|epoch| epoch.started.view_type == "NEW_AND_OLD_IMAGES")
+}
+
+/// Backward, a change before the point helps only after the newest base before it and after the last gap.
+fn useful_after(manifest: &Manifest, unknown: &[Unknown], point: &Point) -> Second {
+    let horizon = point.horizon();
+    let clear = |fence: &Second| *fence < horizon && unknown::meeting(unknown, *fence, horizon).next().is_none();
+    let fence = bases(manifest).map(|base| base.base.fence).filter(clear).max();
+    let gap = unknown.iter().filter(|unknown| unknown.from <= horizon).map(|unknown| unknown.to).max();
+    fence.max(gap).unwrap_or(Second(i64::MIN))
+}
+
+fn draw(
+    manifest: &Manifest,
+    unknown: &[Unknown],
+    point: Point,
+    (watermark, covered_through): (Watermark, Second),
+    way: Way,
+    base: &Base,
+    (after, until): (Second, Second),
+) -> Plan {
+    let changes: Vec<SegmentMeta> =
+        manifest.segments.values().filter(|meta| needed(meta, &point, after, until)).cloned().collect();
+    let mut segments = base.base.segments.clone();
+    segments.sort_by(|a, b| a.path.cmp(&b.path));
+    let total = |of: fn(&SegmentMeta) -> u64| changes.iter().chain(&segments).map(of).sum();
+    let (rows, bytes) = (total(|meta| meta.rows), total(|meta| meta.bytes));
+    let asked = point.through;
+    Plan {
+        is_final: asked <= covered_through,
+        late: manifest.late.iter().any(|late| late.from <= asked && asked < late.to),
+        unknown: unknown::meeting(unknown, after, until).cloned().collect(),
+        base: PlannedBase {
+            n: base.n,
+            kind: base.base.kind,
+            fence: base.base.fence,
+            complete_at: base.base.complete_at,
+            segments,
+        },
+        point,
+        way,
+        after,
+        until,
+        changes,
+        rows,
+        bytes,
+        covered_through,
+        watermark,
+    }
+}
+
+/// Whether a segment can hold a change that matters: of a day that lies wholly before the point, only the last
+/// change of an item does.
+fn needed(meta: &SegmentMeta, point: &Point, after: Second, until: Second) -> bool {
+    let inside = meta.max_cut_at.is_none_or(|max| max > after) && meta.min_cut_at.is_none_or(|min| min <= until);
+    match meta.tier {
+        Tier::Base => false,
+        Tier::Raw | Tier::Heads => inside,
+        Tier::Rest => inside && meta.dt >= point.horizon().day(),
+    }
+}
+
+impl Refusal {
+    /// The gap in the way, if that is the reason.
+    #[must_use]
+    pub const fn gap(&self) -> Option<&Unknown> {
+        match self {
+            Self::Gap { unknown, .. } if !matches!(unknown.cause, Cause::StreamOff) => Some(unknown),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match self.way {
+            Way::Forward => "forward from the snapshot before it",
+            Way::Backward => "backward through old images from the snapshot after it",
+        };
+        writeln!(f, "point      {}", self.point)?;
+        writeln!(f, "way        {way}")?;
+        let base = &self.base;
+        writeln!(f, "snapshot   entry {}, complete at {}, {} files", base.n, base.complete_at, base.segments.len())?;
+        writeln!(f, "changes    {} files, after {} up to {}", self.changes.len(), self.after, self.until)?;
+        writeln!(f, "to read    {} rows, {} bytes", self.rows, self.bytes)?;
+        writeln!(f, "covered    {} up to {}", self.watermark.words(), self.covered_through)?;
+        for unknown in &self.unknown {
+            writeln!(f, "unknown    {unknown}; an item that needs it stops the replay")?;
+        }
+        if self.late {
+            writeln!(f, "late       changes of this time were archived late: the table may have differed by them")?;
+        }
+        if !self.is_final {
+            writeln!(f, "not final  the point lies after what is covered: a later replay may give another answer")?;
+        }
+        Ok(())
+    }
+}
