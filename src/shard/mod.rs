@@ -4,6 +4,12 @@
 //! a retry can bring the same page again. An empty page says nothing about the tip; only a response
 //! without a next iterator ends a shard.
 
+pub mod decode;
+pub mod dynamodb;
+pub mod lineage;
+pub mod table;
+pub mod tail;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -79,7 +85,10 @@ pub enum SourceError {
     Trimmed,
     /// The shard (or the stream) is gone. On an unfinished shard this is a gap.
     #[error("the shard or stream was not found")]
-    NotFound,
+    NotFound {
+        /// The service's time of this answer: the gap is judged by it.
+        at: Second,
+    },
     /// Too many requests, or too many readers: wait, keep the iterator.
     #[error("the service asks to slow down: {0}")]
     Throttled(String),

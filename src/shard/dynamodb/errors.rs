@@ -1,0 +1,159 @@
+//! From what the SDK reports to what a reader must do.
+//!
+//! Errors are told apart by their code alone: the service sends some that its model does not name
+//! (`ThrottlingException`, `ValidationException`), which the SDK has no type for.
+
+use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ErrorMetadata, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::http::Headers;
+use serde::Deserialize;
+
+use crate::change::Second;
+use crate::shard::SourceError;
+
+/// Codes that an operator must act on.
+const DENIED: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "KMSAccessDeniedException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "NotAuthorized",
+    "OptInRequired",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// Codes that ask for fewer calls, or fewer readers.
+const THROTTLED: &[&str] = &[
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+
+/// What a failed call means to a reader; `at` is the service's time of its answer.
+pub(super) fn source_error<E>(error: &SdkError<E, HttpResponse>, at: Second) -> SourceError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(context) => service_error(context.err().meta(), context.raw().status().as_u16(), at),
+        // Neither connection nor time: the call never left, because there are no credentials for it.
+        SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
+            SourceError::Denied(told(error))
+        }
+        SdkError::ConstructionFailure(_) => SourceError::Invalid(told(error)),
+        _ => SourceError::Unavailable(told(error)),
+    }
+}
+
+fn service_error(meta: &ErrorMetadata, status: u16, at: Second) -> SourceError {
+    let code = meta.code().unwrap_or_default();
+    let text = || match (code, meta.message()) {
+        ("", None) => format!("status {status}"),
+        ("", Some(message)) => format!("status {status}: {message}"),
+        (code, None) => code.to_owned(),
+        (code, Some(message)) => format!("{code}: {message}"),
+    };
+    match code {
+        "ExpiredIteratorException" => SourceError::Expired,
+        "TrimmedDataAccessException" => SourceError::Trimmed,
+        "ResourceNotFoundException" => SourceError::NotFound { at },
+        "InternalServerError" | "InternalFailure" | "ServiceUnavailable" => SourceError::Unavailable(text()),
+        code if THROTTLED.contains(&code) => SourceError::Throttled(text()),
+        code if DENIED.contains(&code) => SourceError::Denied(text()),
+        _ => match status {
+            429 => SourceError::Throttled(text()),
+            401 | 403 => SourceError::Denied(text()),
+            200..=299 => SourceError::Malformed(text()),
+            400..=499 => SourceError::Invalid(text()),
+            _ => SourceError::Unavailable(text()),
+        },
+    }
+}
+
+/// An error with its causes, in one line.
+fn told<E: std::error::Error>(error: &E) -> String {
+    DisplayErrorContext(error).to_string()
+}
+
+/// The code and message of an error response: a header, or `__type` and `message` of the body.
+pub(super) fn response_error(headers: &Headers, body: &[u8]) -> ErrorMetadata {
+    #[derive(Deserialize, Default)]
+    struct Body {
+        #[serde(rename = "__type")]
+        kind: Option<String>,
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let mut error = ErrorMetadata::builder();
+    if let Some(kind) = headers.get("x-amzn-errortype").or(body.kind.as_deref()) {
+        error = error.code(bare(kind));
+    }
+    if let Some(message) = body.message {
+        error = error.message(message);
+    }
+    error.build()
+}
+
+/// `namespace#Code:uri` without what surrounds the code.
+fn bare(kind: &str) -> &str {
+    let code = kind.rsplit('#').next().unwrap_or(kind);
+    code.split(':').next().unwrap_or(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_reaction() {
+        let at = Second(7);
+        let of =
+            |code: &str, status| service_error(&ErrorMetadata::builder().code(code).message("m").build(), status, at);
+        assert_eq!(of("ExpiredIteratorException", 400), SourceError::Expired);
+        assert_eq!(of("TrimmedDataAccessException", 400), SourceError::Trimmed);
+        assert_eq!(of("ResourceNotFoundException", 400), SourceError::NotFound { at });
+        for code in THROTTLED {
+            assert_eq!(of(code, 400), SourceError::Throttled(format!("{code}: m")));
+        }
+        for code in DENIED {
+            assert_eq!(of(code, 400), SourceError::Denied(format!("{code}: m")));
+        }
+        assert_eq!(of("ValidationException", 400), SourceError::Invalid("ValidationException: m".to_owned()));
+        assert_eq!(of("InternalServerError", 500), SourceError::Unavailable("InternalServerError: m".to_owned()));
+    }
+
+    #[test]
+    fn an_error_without_a_code_goes_by_its_status() {
+        let of = |status| service_error(&ErrorMetadata::builder().build(), status, Second(7));
+        assert_eq!(of(503), SourceError::Unavailable("status 503".to_owned()));
+        assert_eq!(of(403), SourceError::Denied("status 403".to_owned()));
+        assert_eq!(of(429), SourceError::Throttled("status 429".to_owned()));
+        assert_eq!(of(418), SourceError::Invalid("status 418".to_owned()));
+        assert_eq!(of(200), SourceError::Malformed("status 200".to_owned()));
+    }
+
+    #[test]
+    fn the_code_is_found_in_the_body_and_in_the_header() {
+        let body = br#"{"__type":"com.amazonaws.dynamodb.v20120810#ExpiredIteratorException","Message":"old"}"#;
+        let error = response_error(&Headers::new(), body);
+        assert_eq!((error.code(), error.message()), (Some("ExpiredIteratorException"), Some("old")));
+        let mut headers = Headers::new();
+        headers.insert("x-amzn-errortype", "ThrottlingException:http://internal/");
+        assert_eq!(response_error(&headers, b"").code(), Some("ThrottlingException"));
+        assert_eq!(response_error(&Headers::new(), b"<html>").code(), None);
+    }
+}

@@ -1,0 +1,289 @@
+//! Reading one shard, page by page, as a value: where the reader stands, and what its next step brings.
+//!
+//! [`Tail::step`] may be dropped at any await: nothing is emitted until it returns, and a page that was
+//! lost on the way is read again with the same iterator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{ReadFrom, ShardIterator, SourceError, StreamSource, decode};
+use crate::change::{Change, KeySchema, Second, Sequence, ShardId};
+use crate::platform::clock::{Instant, now, sleep};
+use crate::platform::ids::Ids;
+use crate::platform::retry::Backoff;
+
+/// Between two pages of an idle shard: the first wait, and the longest. Empty calls are billed too.
+const IDLE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// Between two tries of a failing call.
+const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Empty pages in a row before a shard may be called idle.
+const IDLE_PAGES: u32 = 10;
+/// A longer pause between two empty pages, in seconds, begins the count anew.
+const IDLE_PAUSE: i64 = 60;
+
+/// What a step brought.
+#[derive(Debug)]
+pub enum TailEvent {
+    /// A page.
+    Page(TailPage),
+    /// The position was trimmed: the next page is read from the trim horizon.
+    Trimmed,
+    /// The shard (or its stream) is gone before its end was seen. A further step reads from the trim horizon.
+    NotFound {
+        /// The service's time of that answer.
+        at: Second,
+    },
+    /// A call failed; a further step waits and makes it again. `Denied` needs an operator meanwhile.
+    Retrying {
+        /// Why it failed.
+        error: SourceError,
+        /// Failures in a row.
+        attempts: u32,
+    },
+    /// The service refuses the call, or delivered an order that the archive cannot hold: a person must look.
+    Stopped(TailStop),
+    /// The end was seen in an earlier page: there is nothing more.
+    Ended,
+}
+
+/// Why a shard cannot be read any further.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TailStop {
+    /// A bug or a configuration error.
+    #[error("the service refuses to read shard {shard}: {reason}")]
+    Refused {
+        /// The shard.
+        shard: ShardId,
+        /// What the service said.
+        reason: String,
+    },
+    /// Sequence numbers must rise within a page; dropping one would lose it.
+    #[error("shard {shard} delivered sequence number {second} after {first}: its order cannot be kept")]
+    Disorder {
+        /// The shard.
+        shard: ShardId,
+        /// The record before.
+        first: Sequence,
+        /// The record whose number is not above it.
+        second: Sequence,
+    },
+}
+
+/// One page of a shard.
+#[derive(Debug)]
+pub struct TailPage {
+    /// Changes not emitted before, in order.
+    pub changes: Vec<Change>,
+    /// The service's time of the page.
+    pub at: Second,
+    /// The first page of a read that began at the trim horizon: judge it by the trim rule.
+    pub from_trim_horizon: bool,
+    /// The end of the shard: no further page follows this one.
+    pub null: bool,
+    /// At least ten empty pages in a row, up to this one, span at least `settle` without a pause, error or new iterator.
+    pub idle: bool,
+    /// Records left out because this tail had emitted them before.
+    pub repeated: u64,
+}
+
+/// A run of empty pages.
+#[derive(Debug, Clone, Copy)]
+struct Quiet {
+    since: Second,
+    last: Second,
+    pages: u32,
+}
+
+/// Where the next page comes from.
+#[derive(Debug)]
+enum Place {
+    /// No iterator yet, or not any more.
+    From(ReadFrom),
+    /// This iterator; `first` until its trim-horizon read brought a page.
+    At { iterator: ShardIterator, first: bool },
+    /// The null iterator was seen.
+    End,
+}
+
+/// The reader of one shard.
+#[derive(Debug)]
+pub struct Tail {
+    source: Arc<dyn StreamSource>,
+    shard: ShardId,
+    keys: Arc<KeySchema>,
+    settle: i64,
+    place: Place,
+    emitted: Option<Sequence>,
+    /// What was emitted before the iterator in use was asked for: only records up to here may come again.
+    behind: Option<Sequence>,
+    quiet: Option<Quiet>,
+    retry: Backoff,
+    idle_wait: Duration,
+    due: Instant,
+}
+
+impl Tail {
+    /// A reader of `shard` that begins at `from`. `settle`: how long a shard must be empty before it is called idle.
+    #[must_use]
+    pub fn new(
+        source: Arc<dyn StreamSource>,
+        shard: ShardId,
+        keys: Arc<KeySchema>,
+        from: ReadFrom,
+        settle: Duration,
+        ids: Ids,
+    ) -> Self {
+        Self {
+            source,
+            shard,
+            keys,
+            settle: i64::try_from(settle.as_secs()).unwrap_or(i64::MAX),
+            place: Place::From(from),
+            emitted: after(from),
+            behind: after(from),
+            quiet: None,
+            retry: Backoff::new(ids, RETRY_WAIT.0, RETRY_WAIT.1),
+            idle_wait: IDLE_WAIT.0,
+            due: now(),
+        }
+    }
+
+    /// The shard.
+    #[must_use]
+    pub const fn shard(&self) -> &ShardId {
+        &self.shard
+    }
+
+    /// Forgets what was emitted and reads again from `from`: after a lost commit, or a voided one.
+    pub fn rewind(&mut self, from: ReadFrom) {
+        self.place = Place::From(from);
+        self.emitted = after(from);
+        self.quiet = None;
+        self.due = now();
+    }
+
+    /// Waits until the next call is due, makes it, and says what it brought.
+    pub async fn step(&mut self) -> TailEvent {
+        sleep(self.due.saturating_duration_since(now())).await;
+        let answer = match &self.place {
+            Place::End => return TailEvent::Ended,
+            Place::At { iterator, .. } => self.source.read(iterator).await,
+            Place::From(from) => match self.source.iterator(&self.shard, *from).await {
+                Ok(iterator) => {
+                    let first = *from == ReadFrom::TrimHorizon;
+                    let answer = self.source.read(&iterator).await;
+                    self.place = Place::At { iterator, first };
+                    self.behind = self.emitted;
+                    self.quiet = None;
+                    answer
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match answer.and_then(|raw| decode::page(&raw, &self.keys)) {
+            Ok(page) => self.take(page),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Takes a page in.
+    fn take(&mut self, page: decode::Page) -> TailEvent {
+        let mut changes = page.changes;
+        let delivered = changes.len();
+        if let Some(behind) = self.behind {
+            changes.retain(|change| change.sequence > behind);
+        }
+        if let Some((first, second)) = disorder(self.emitted, &changes) {
+            self.due = now() + self.retry.step();
+            return TailEvent::Stopped(TailStop::Disorder { shard: self.shard.clone(), first, second });
+        }
+        let repeated = u64::try_from(delivered - changes.len()).unwrap_or(u64::MAX);
+        self.emitted = changes.last().map(|change| change.sequence).or(self.emitted);
+        self.retry.reset();
+        let idle = self.count_quiet(delivered == 0 && page.next.is_some(), page.at);
+        self.schedule(delivered == 0);
+        let from_trim_horizon = matches!(self.place, Place::At { first: true, .. });
+        let null = page.next.is_none();
+        self.place = page.next.map_or(Place::End, |iterator| Place::At { iterator, first: false });
+        TailEvent::Page(TailPage { changes, at: page.at, from_trim_horizon, null, idle, repeated })
+    }
+
+    /// Counts a page of an idle shard; whether the shard is idle by now.
+    fn count_quiet(&mut self, empty: bool, at: Second) -> bool {
+        if !empty {
+            self.quiet = None;
+            return false;
+        }
+        let quiet = match self.quiet {
+            Some(run) if at.0 >= run.last.0 && at.0 - run.last.0 <= IDLE_PAUSE => {
+                Quiet { last: at, pages: run.pages.saturating_add(1), ..run }
+            }
+            _ => Quiet { since: at, last: at, pages: 1 },
+        };
+        self.quiet = Some(quiet);
+        quiet.pages >= IDLE_PAGES && quiet.last.0 - quiet.since.0 >= self.settle
+    }
+
+    /// A page with records is followed at once; empty ones ever more slowly.
+    fn schedule(&mut self, empty: bool) {
+        if empty {
+            self.due = now() + self.idle_wait;
+            self.idle_wait = (self.idle_wait * 2).min(IDLE_WAIT.1);
+        } else {
+            self.due = now();
+            self.idle_wait = IDLE_WAIT.0;
+        }
+    }
+
+    /// One reaction per error.
+    fn fail(&mut self, error: SourceError) -> TailEvent {
+        self.quiet = None;
+        match error {
+            SourceError::Expired => {
+                self.place = Place::From(self.emitted.map_or(ReadFrom::TrimHorizon, ReadFrom::After));
+                self.retrying(error)
+            }
+            SourceError::Trimmed => {
+                // On a trim-horizon read the trimming overtook a fresh iterator: nothing but another one helps.
+                let again = matches!(self.place, Place::From(ReadFrom::TrimHorizon) | Place::At { first: true, .. });
+                self.place = Place::From(ReadFrom::TrimHorizon);
+                if again { self.retrying(error) } else { TailEvent::Trimmed }
+            }
+            SourceError::NotFound { at } => {
+                self.place = Place::From(ReadFrom::TrimHorizon);
+                self.due = now() + self.retry.step();
+                TailEvent::NotFound { at }
+            }
+            SourceError::Invalid(reason) => {
+                self.due = now() + self.retry.step();
+                TailEvent::Stopped(TailStop::Refused { shard: self.shard.clone(), reason })
+            }
+            SourceError::Throttled(_)
+            | SourceError::Unavailable(_)
+            | SourceError::Denied(_)
+            | SourceError::Malformed(_) => self.retrying(error),
+        }
+    }
+
+    fn retrying(&mut self, error: SourceError) -> TailEvent {
+        self.due = now() + self.retry.step();
+        TailEvent::Retrying { error, attempts: self.retry.attempts() }
+    }
+}
+
+/// The last record that a reader beginning at `from` has behind it.
+const fn after(from: ReadFrom) -> Option<Sequence> {
+    match from {
+        ReadFrom::TrimHorizon => None,
+        ReadFrom::After(sequence) => Some(sequence),
+    }
+}
+
+/// The first two neighbours whose sequence numbers do not rise; `emitted` stands before them all.
+fn disorder(emitted: Option<Sequence>, changes: &[Change]) -> Option<(Sequence, Sequence)> {
+    let numbers = || changes.iter().map(|change| change.sequence);
+    emitted.into_iter().chain(numbers()).zip(numbers().skip(usize::from(emitted.is_none()))).find(|(a, b)| a >= b)
+}
+
+#[cfg(test)]
+mod tests;
