@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Text;
+use super::image::{ImageError, attributes};
+use super::{Text, canonical};
 
 /// The type of a key attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,7 +81,54 @@ impl ItemKey {
     }
 }
 
+impl ItemKey {
+    /// The key out of an image, which may hold other attributes too.
+    ///
+    /// # Errors
+    /// [`ImageError::Key`] for an absent attribute or one of another type; others for what cannot be read.
+    pub fn from_image(schema: &KeySchema, json: &str) -> Result<Self, ImageError> {
+        let attributes = attributes(json)?;
+        let mut values = schema.0.iter().map(|key| {
+            let (_, value) = attributes.iter().find(|(name, _)| *name == key.name).ok_or(ImageError::Key)?;
+            KeyValue::from_json(key.kind, value.get())
+        });
+        let pk = values.next().ok_or(ImageError::Key)??;
+        let sk = values.next().transpose()?;
+        Ok(Self { pk, sk })
+    }
+
+    /// The key out of a `Keys` object, which holds the key attributes and nothing else.
+    ///
+    /// # Errors
+    /// As [`from_image`](Self::from_image); also for an attribute that is not of the key.
+    pub fn from_keys_json(schema: &KeySchema, json: &str) -> Result<Self, ImageError> {
+        if attributes(json)?.len() != schema.0.len() {
+            return Err(ImageError::Key);
+        }
+        Self::from_image(schema, json)
+    }
+}
+
 impl KeyValue {
+    /// Reads `{"S":"x"}`, which must be of the type that the schema gives the attribute.
+    fn from_json(kind: KeyType, json: &str) -> Result<Self, ImageError> {
+        let value = attributes(json)?;
+        let [(tag, text)] = value.as_slice() else { return Err(ImageError::Key) };
+        if tag != kind.tag() {
+            return Err(ImageError::Key);
+        }
+        let text: std::borrow::Cow<'_, str> = serde_json::from_str(text.get()).map_err(|_| ImageError::Key)?;
+        let text = match kind {
+            KeyType::S => Text::from(text.into_owned()),
+            KeyType::N => canonical::number(&text).ok_or(ImageError::Value("number"))?.into(),
+            KeyType::B => Text::from(text.into_owned()),
+        };
+        let value = Self { kind, text };
+        // A binary that is no base64 has no hash.
+        value.hash_input(&mut Vec::new()).ok_or(ImageError::Value("binary"))?;
+        Ok(value)
+    }
+
     /// Tag byte, big-endian length, bytes.
     fn hash_input(&self, out: &mut Vec<u8>) -> Option<()> {
         use base64::Engine as _;

@@ -1,7 +1,12 @@
 //! The vocabulary: changes, keys, images, positions. No I/O, and no dependency on the rest of the house.
 
+pub mod canonical;
+mod delta;
+pub mod digest;
 mod id;
+pub mod image;
 mod key;
+mod number;
 mod sequence;
 mod text;
 mod time;
@@ -67,6 +72,35 @@ pub struct Change {
     pub new_image: Option<Text>,
     /// `OldImage`'s JSON as delivered.
     pub old_image: Option<Text>,
+    /// The digest of `new_image`; `None` without one, and for `UNKNOWN`. [`Change::with_digests`] fills it in.
+    pub new_digest: Option<u128>,
+    /// The digest of `old_image`, likewise.
+    pub old_digest: Option<u128>,
+}
+
+impl Change {
+    /// Reads both images once: fills in their digests, which proves that they can be archived as images.
+    /// The decoder calls this for every change; a change that fails is kept as `UNKNOWN` with its whole record.
+    ///
+    /// # Errors
+    /// An image that cannot be read, or that is not of this kind of change: an `INSERT` or `MODIFY` has a
+    /// new image, a `REMOVE` has none; an `INSERT` has no old one. A change without a key is refused too.
+    pub fn with_digests(mut self) -> Result<Self, image::ImageError> {
+        if self.kind == ChangeKind::Unknown {
+            return Ok(Self { new_digest: None, old_digest: None, ..self });
+        }
+        let fits = match self.kind {
+            ChangeKind::Insert => self.new_image.is_some() && self.old_image.is_none(),
+            ChangeKind::Modify => self.new_image.is_some(),
+            ChangeKind::Remove | ChangeKind::Unknown => self.new_image.is_none(),
+        };
+        if !fits || self.key.is_none() {
+            return Err(image::ImageError::Shape);
+        }
+        self.new_digest = self.new_image.as_ref().map(|text| digest::image(text.as_str())).transpose()?;
+        self.old_digest = self.old_image.as_ref().map(|text| digest::image(text.as_str())).transpose()?;
+        Ok(self)
+    }
 }
 
 /// Where a change comes from: the shard, and its rank in the lineage.
