@@ -123,6 +123,8 @@ mod tests {
             actor: None,
             new_image: None,
             old_image: None,
+            new_digest: None,
+            old_digest: None,
         }
     }
 

@@ -104,7 +104,7 @@ impl Reader<'_> {
         let event_id = record.event_id.and_then(|id| self.string(id));
         let size_bytes = body.size_bytes.and_then(|size| size.get().parse().ok());
         let actor = record.user_identity.map(|actor| self.text(actor));
-        let mut change = Change {
+        let unknown = Change {
             sequence,
             kind: ChangeKind::Unknown,
             // Without a stamp the page's own time stands in: it is never below the change's.
@@ -115,14 +115,17 @@ impl Reader<'_> {
             actor,
             new_image: Some(self.text(raw)),
             old_image: None,
+            new_digest: None,
+            old_digest: None,
         };
         let kind = record.event_name.and_then(string).and_then(|word| ChangeKind::from_word(&word));
-        if let Some(kind) = kind.filter(|kind| change.key.is_some() && changed_at.is_some() && agrees(*kind, body)) {
-            change.kind = kind;
-            change.new_image = body.new_image.map(|image| self.text(image));
-            change.old_image = body.old_image.map(|image| self.text(image));
+        if let Some(kind) = kind.filter(|kind| unknown.key.is_some() && changed_at.is_some() && agrees(*kind, body)) {
+            let new_image = body.new_image.map(|image| self.text(image));
+            let old_image = body.old_image.map(|image| self.text(image));
+            let change = Change { kind, new_image, old_image, ..unknown.clone() };
+            return Ok(change.with_digests().unwrap_or(unknown));
         }
-        Ok(change)
+        Ok(unknown)
     }
 
     fn text(&self, raw: &RawValue) -> Text {
