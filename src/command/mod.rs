@@ -1,1 +1,113 @@
 //! One verb per file: tables of contents, no logic.
+
+mod completions;
+mod config;
+pub mod output;
+pub mod signal;
+
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgMatches, Args, Parser, Subcommand};
+
+use crate::config::file::{self, ConfigError, Loaded};
+use crate::failure::{Exit, Failure};
+use output::Output;
+use signal::Stop;
+
+/// Streaming change-capture archiver for `DynamoDB`.
+#[derive(Debug, Parser)]
+#[command(name = "tailrace", version, about, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The archive: `s3://bucket/prefix`, `file:///path`, or a path
+    #[arg(long, short = 'a', global = true, value_name = "URL", env = "TAILRACE_ARCHIVE")]
+    pub archive: Option<String>,
+    /// Print JSON lines; the last one has the type summary
+    #[arg(long, global = true, env = "TAILRACE_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(long, short = 'q', global = true, env = "TAILRACE_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+    /// Log more to stderr: -v what is done, -vv every step
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count, env = "TAILRACE_VERBOSE")]
+    pub verbose: u8,
+    /// The configuration file [default: tailrace.toml of the working folder, if there is one]
+    #[arg(long, global = true, value_name = "PATH", env = "TAILRACE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print the configuration in force, or check it
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print a script that completes tailrace's command line in a shell
+    Completions(completions::Completions),
+}
+
+impl Verb {
+    /// Its name, for the summary.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::Completions(_) => "completions",
+        }
+    }
+
+    /// Whether the first signal only asks it to write what it holds.
+    #[must_use]
+    pub const fn drains(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Completions(_) => false,
+        }
+    }
+}
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+    /// The configuration file.
+    pub loaded: Loaded,
+    /// Where results go.
+    pub out: Output,
+    /// What the outside asked for.
+    pub stop: Stop,
+    /// The parsed command line, for the origin of values.
+    pub matches: ArgMatches,
+}
+
+/// Runs the command that `cli` names.
+///
+/// # Errors
+/// Whatever stopped it, told to a person.
+pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Result<(), Failure> {
+    let loaded = file::load(cli.global.config.as_deref())?;
+    let context = Context { global: cli.global, loaded, out, stop, matches };
+    match cli.verb {
+        Verb::Config(args) => config::run(&context, &args),
+        Verb::Completions(args) => completions::run(&args),
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        // A fault on the command line and one in a file end alike: the place says which it was.
+        let exit = if error.place.starts_with("--") { Exit::Usage } else { Exit::Configuration };
+        Self::new(exit, error.what, error.place, error.next)
+    }
+}

@@ -1,0 +1,45 @@
+//! Every default and bound that a user can move, in one place.
+
+use std::time::Duration;
+
+use super::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, StatusOptions};
+use super::unit::{Length, Size};
+
+/// `capture --settle`: below [`SETTLE_LEAST`] only for endpoints that are not AWS's.
+pub const SETTLE: Duration = Duration::from_secs(120);
+/// The service gives no bound for its delay; a minute has been seen to be enough, less has not.
+pub const SETTLE_LEAST: Duration = Duration::from_secs(60);
+/// `capture --flush-age`
+pub const FLUSH_AGE: Duration = Duration::from_secs(60);
+/// `capture --flush-bytes`
+pub const FLUSH_BYTES: u64 = 32 << 20;
+/// An object is put in one request: 128 MiB with room for what encoding may add.
+pub const FLUSH_BYTES_MOST: u64 = 96 << 20;
+/// `base --slack`
+pub const SLACK: Duration = Duration::from_secs(900);
+/// `base --read-units`, per second.
+pub const READ_UNITS: u32 = 100;
+/// `replay --write-units`, per second.
+pub const WRITE_UNITS: u32 = 1000;
+/// How long a stopping capture may take to write what it holds.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+const _: () = assert!(SETTLE_LEAST.as_secs() <= SETTLE.as_secs());
+const _: () = assert!(FLUSH_BYTES <= FLUSH_BYTES_MOST);
+
+/// What holds where neither flag, environment nor file says anything, in the form of a file.
+#[must_use]
+pub fn defaults() -> File {
+    File {
+        archive: None,
+        capture: CaptureOptions {
+            tables: None,
+            settle: Some(Length(SETTLE)),
+            flush_age: Some(Length(FLUSH_AGE)),
+            flush_bytes: Some(Size(FLUSH_BYTES)),
+        },
+        base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS) },
+        replay: ReplayOptions { write_units: Some(WRITE_UNITS) },
+        status: StatusOptions { fail_if_older: None },
+    }
+}

@@ -1,0 +1,70 @@
+//! What flags, environment and `tailrace.toml` may say. One type serves all three, so they cannot drift apart.
+
+use serde::{Deserialize, Serialize};
+
+use super::unit::{Length, Size};
+
+/// `tailrace.toml`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// The archive: `s3://bucket/prefix`, `file:///path` or a path.
+    pub archive: Option<String>,
+    /// `[capture]`
+    pub capture: CaptureOptions,
+    /// `[base]`
+    pub base: BaseOptions,
+    /// `[replay]`
+    pub replay: ReplayOptions,
+    /// `[status]`
+    pub status: StatusOptions,
+}
+
+/// Settings of `capture`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureOptions {
+    /// A table to archive: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; may be given several times
+    #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE", value_delimiter = ',')]
+    #[serde(rename = "table")]
+    pub tables: Option<Vec<String>>,
+    /// How long an idle shard stays quiet before time is taken to have passed there [default: 2m]
+    #[arg(long, value_name = "LENGTH", env = "TAILRACE_SETTLE")]
+    pub settle: Option<Length>,
+    /// Write what was read after at most this long [default: 1m]
+    #[arg(long, value_name = "LENGTH", env = "TAILRACE_FLUSH_AGE")]
+    pub flush_age: Option<Length>,
+    /// Write what was read once it reaches this size [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "TAILRACE_FLUSH_BYTES")]
+    pub flush_bytes: Option<Size>,
+}
+
+/// Settings of `base`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BaseOptions {
+    /// How much later than its write a change may become readable [default: 15m]
+    #[arg(long, value_name = "LENGTH", env = "TAILRACE_SLACK")]
+    pub slack: Option<Length>,
+    /// Spend at most this many read units per second on the scan [default: 100]
+    #[arg(long, value_name = "UNITS", env = "TAILRACE_READ_UNITS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub read_units: Option<u32>,
+}
+
+/// Settings of `replay`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplayOptions {
+    /// Spend at most this many write units per second on a destination table [default: 1000]
+    #[arg(long, value_name = "UNITS", env = "TAILRACE_WRITE_UNITS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub write_units: Option<u32>,
+}
+
+/// Settings of `status`.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatusOptions {
+    /// Exit with 21 when a table is not likely complete up to this long ago
+    #[arg(long, value_name = "LENGTH", env = "TAILRACE_FAIL_IF_OLDER")]
+    pub fail_if_older: Option<Length>,
+}
