@@ -1,6 +1,6 @@
 //! A small folded log for the unit tests of the write path.
 
-use crate::change::{KeySchema, Second, Sequence, ShardId};
+use crate::change::{Change, ChangeKind, KeySchema, Micros, Second, Sequence, ShardId};
 use crate::manifest::{Epoch, EpochStarted, Manifest, Shard, ShardKey};
 use crate::shard::{ListedShard, Listing, StreamStatus};
 
@@ -61,4 +61,21 @@ pub(crate) fn listed(id: &str, parent: Option<&str>, start: u64, end: Option<u64
 
 pub(crate) fn listing(begun: i64, shards: Vec<ListedShard>) -> Listing {
     Listing { begun: Second(begun), status: StreamStatus::Enabled, shards }
+}
+
+/// A change without images.
+pub(crate) fn change(sequence: u64, changed_at: Micros, kind: ChangeKind) -> Change {
+    Change {
+        sequence: seq(sequence),
+        kind,
+        changed_at,
+        key: None,
+        event_id: None,
+        size_bytes: None,
+        actor: None,
+        new_image: None,
+        old_image: None,
+        new_digest: None,
+        old_digest: None,
+    }
 }

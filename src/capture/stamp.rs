@@ -85,7 +85,7 @@ pub fn merge(intervals: &mut Vec<Interval>, new: Interval) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Sequence;
+    use crate::capture::fixture::change;
     use serde::Deserialize;
 
     #[derive(Deserialize)]
@@ -112,22 +112,6 @@ mod tests {
         cut_at: Second,
     }
 
-    fn change(changed_at: Micros, kind: ChangeKind) -> Change {
-        Change {
-            sequence: Sequence::parse("1").unwrap(),
-            kind,
-            changed_at,
-            key: None,
-            event_id: None,
-            size_bytes: None,
-            actor: None,
-            new_image: None,
-            old_image: None,
-            new_digest: None,
-            old_digest: None,
-        }
-    }
-
     #[test]
     fn stamps_as_the_published_vectors_say() {
         let vectors: Vectors = serde_json::from_str(include_str!("../../schemas/vectors/cut_at.json")).unwrap();
@@ -137,7 +121,7 @@ mod tests {
             let mut stamps = Stamps::default();
             for row in &case.rows {
                 let changed_at = Micros(row.changed_at_micros.parse().unwrap());
-                stamper.stamp(&change(changed_at, ChangeKind::Insert), row.at, &mut stamps);
+                stamper.stamp(&change(1, changed_at, ChangeKind::Insert), row.at, &mut stamps);
             }
             let expected: Vec<Second> = case.rows.iter().map(|row| row.cut_at).collect();
             assert_eq!(stamps.cuts, expected, "{}", case.why);
@@ -151,7 +135,7 @@ mod tests {
         let mut stamper = Stamper { cut: Second(10), floor: Second(9), epoch_floor: Second(0) };
         let mut stamps = Stamps::default();
         for micros in [11_000_000, 11_500_000, 12_000_000] {
-            stamper.stamp(&change(Micros(micros), ChangeKind::Unknown), Second(100), &mut stamps);
+            stamper.stamp(&change(1, Micros(micros), ChangeKind::Unknown), Second(100), &mut stamps);
         }
         assert_eq!(stamps.unknown, [Second(11), Second(12)]);
     }

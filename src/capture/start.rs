@@ -1,7 +1,7 @@
 //! How an epoch begins: the floor below which nothing of it is known, and whether the table was empty then.
 
 use super::trim::{AFTER_LOSS, KEPT};
-use crate::change::Second;
+use crate::change::{Micros, Second};
 use crate::manifest::action::EmptyCheck;
 use crate::manifest::{BaseCommitted, BaseKind, Manifest};
 
@@ -15,8 +15,8 @@ pub struct Birth {
     pub at: Second,
     /// The table's creation, floored.
     pub table_created: Second,
-    /// The stream's creation, floored.
-    pub stream_created: Second,
+    /// The stream's creation.
+    pub stream_created: Micros,
     /// The table came out of a backup, an import or another table.
     pub restored: bool,
     /// The table has replicas, whose items came without this stream.
@@ -29,21 +29,23 @@ pub fn floor(birth: Birth, manifest: &Manifest) -> (Second, Option<BaseCommitted
     if manifest.epochs.is_empty()
         && let Some(check) = empty(birth)
     {
-        let floor = birth.stream_created.plus(-1);
+        let floor = check.stream_created.plus(-1);
         return (floor, Some(empty_base(floor, check)));
     }
-    // The creation is known floored: the second after it is above every part of it.
-    let known = birth.at.plus(AFTER_LOSS - KEPT).max(birth.stream_created.plus(1));
+    let floored = birth.stream_created.second();
+    let created = if floored.micros() < birth.stream_created { floored.plus(1) } else { floored };
+    let known = birth.at.plus(AFTER_LOSS - KEPT).max(created);
     (manifest.closed_through.map_or(known, |closed| closed.max(known)), None)
 }
 
 /// Whether nothing can have been in the table before its stream recorded it.
 fn empty(birth: Birth) -> Option<EmptyCheck> {
-    let together = birth.table_created.0.abs_diff(birth.stream_created.0) <= 1;
-    let young = birth.at <= birth.stream_created.plus(EMPTY_WITHIN);
+    let stream_created = birth.stream_created.second();
+    let together = birth.table_created.0.abs_diff(stream_created.0) <= 1;
+    let young = birth.at <= stream_created.plus(EMPTY_WITHIN);
     (together && young && !birth.restored && !birth.replicated).then_some(EmptyCheck {
         table_created: birth.table_created,
-        stream_created: birth.stream_created,
+        stream_created,
         at: birth.at,
         not_restored: true,
         no_replicas: true,
@@ -72,7 +74,7 @@ mod tests {
         Birth {
             at: CREATED.plus(age),
             table_created: CREATED,
-            stream_created: CREATED,
+            stream_created: CREATED.micros(),
             restored: false,
             replicated: false,
         }
@@ -99,7 +101,7 @@ mod tests {
             doubt(&mut birth);
             let (floor, base) = floor(birth, &Manifest::default());
             assert!(base.is_none());
-            assert!(floor > CREATED, "{floor}");
+            assert!(floor >= CREATED, "{floor}");
         }
     }
 
@@ -107,6 +109,14 @@ mod tests {
     fn an_old_stream_begins_where_nothing_can_be_trimmed_yet() {
         let (at, _) = floor(birth(10 * KEPT), &Manifest::default());
         assert_eq!(at, CREATED.plus(9 * KEPT + AFTER_LOSS));
+    }
+
+    #[test]
+    fn a_creation_within_a_second_is_rounded_up() {
+        let mut birth = Birth { restored: true, ..birth(100) };
+        assert_eq!(floor(birth, &Manifest::default()).0, CREATED);
+        birth.stream_created = Micros(CREATED.micros().0 + 1);
+        assert_eq!(floor(birth, &Manifest::default()).0, CREATED.plus(1));
     }
 
     #[test]

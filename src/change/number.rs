@@ -41,9 +41,8 @@ fn is_canonical(text: &str) -> bool {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (unsigned, None),
     };
-    let digits = |part: &str| {
-        !part.is_empty() && part.len() <= MOST_DIGITS as usize && part.bytes().all(|b| b.is_ascii_digit())
-    };
+    let digits =
+        |part: &str| !part.is_empty() && part.len() <= MOST_DIGITS as usize && part.bytes().all(|b| b.is_ascii_digit());
     let whole_ok = digits(whole) && (whole == "0" || !whole.starts_with('0'));
     let fraction_ok = fraction.is_none_or(|part| digits(part) && !part.ends_with('0'));
     whole_ok && fraction_ok && text != "-0"
@@ -153,8 +152,27 @@ mod tests {
     #[test]
     fn refuses_what_is_no_number_or_too_long() {
         for bad in [
-            "", "-", "+", ".", "e1", "1e", "1e+", "1e1.5", "--1", "+-1", " 1", "1 ", "1_0", "0x1", "NaN", "Infinity",
-            "1.2.3", "１", "1e999999", "-1e-999999", "1e513",
+            "",
+            "-",
+            "+",
+            ".",
+            "e1",
+            "1e",
+            "1e+",
+            "1e1.5",
+            "--1",
+            "+-1",
+            " 1",
+            "1 ",
+            "1_0",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "1.2.3",
+            "１",
+            "1e999999",
+            "-1e-999999",
+            "1e513",
         ] {
             assert_eq!(canonical(bad), None, "{bad}");
         }
