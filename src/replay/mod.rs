@@ -2,6 +2,7 @@
 
 pub mod plan;
 pub mod point;
+pub mod sink;
 pub mod unknown;
 
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};

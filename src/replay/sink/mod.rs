@@ -1,0 +1,151 @@
+//! Where the items of an image go: one trait, and what every destination has in common.
+
+pub mod dynamodb;
+mod file;
+mod jsonl;
+mod parquet;
+mod partial;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+pub use file::FileSink;
+
+use crate::change::{KeyHash, Text};
+
+/// One item of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The hash of its key.
+    pub key_hash: KeyHash,
+    /// The partition key: S as is, N canonical, B in base64.
+    pub pk: Text,
+    /// The sort key, where the table has one.
+    pub sk: Option<Text>,
+    /// The JSON object of attributes, byte for byte as the service sent it.
+    pub image: Text,
+    /// The digest of the image.
+    pub digest: u128,
+}
+
+/// A destination that takes items once, in order of key, and shows nothing to anybody before it is finished
+/// (a new table excepted, which no one reads yet).
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes items.
+    ///
+    /// # Errors
+    /// [`SinkError`]; the sink must then be dropped.
+    async fn put(&mut self, items: Vec<Item>) -> Result<(), SinkError>;
+
+    /// Makes the result durable and visible.
+    ///
+    /// # Errors
+    /// [`SinkError`]; nothing half written stays under the destination's name.
+    async fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// Why a destination did not take the items, by what the caller must do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    /// It is there already: choose another, nothing is overwritten.
+    #[error("{place} exists already")]
+    Exists {
+        /// The file or table.
+        place: String,
+    },
+    /// Another replay is writing it now.
+    #[error("another replay is writing {place}")]
+    Busy {
+        /// The file.
+        place: String,
+    },
+    /// Credentials or permission.
+    #[error("no permission for {place}: {reason}")]
+    Denied {
+        /// The file or table.
+        place: String,
+        /// What was said.
+        reason: String,
+    },
+    /// It cannot be written (disk full, a value that the service refuses, no answer for long).
+    #[error("writing {place} failed: {reason}")]
+    Failed {
+        /// The file or table.
+        place: String,
+        /// What was said.
+        reason: String,
+    },
+}
+
+/// The form of a file of items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileForm {
+    /// One line `{"Item":{…}}` for each item: DynamoDB JSON, as `ImportTable` takes it.
+    Jsonl,
+    /// The same, compressed with zstd.
+    JsonlZstd,
+    /// One row for each item, with the columns of a base segment.
+    Parquet,
+}
+
+/// A destination as the user writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// `file:PATH`
+    File(PathBuf, FileForm),
+    /// `dynamodb:TABLE`, a table that does not exist yet.
+    Dynamodb(String),
+}
+
+/// Text that names no destination: a usage error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a destination: write `dynamodb:NEW_TABLE`, or `file:PATH` with a path that ends in .jsonl, .jsonl.zst or .parquet"
+)]
+pub struct DestinationError(pub String);
+
+impl Destination {
+    /// Reads a destination.
+    ///
+    /// # Errors
+    /// [`DestinationError`].
+    pub fn parse(text: &str) -> Result<Self, DestinationError> {
+        let wrong = || DestinationError(text.to_owned());
+        match text.split_once(':') {
+            Some(("file", path)) => Ok(Self::File(path.into(), form(path).ok_or_else(wrong)?)),
+            Some(("dynamodb", table)) if is_table_name(table) => Ok(Self::Dynamodb(table.to_owned())),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+fn form(path: &str) -> Option<FileForm> {
+    let name = path.rsplit('/').next()?;
+    [(".jsonl", FileForm::Jsonl), (".jsonl.zst", FileForm::JsonlZstd), (".parquet", FileForm::Parquet)]
+        .into_iter()
+        .find(|(ending, _)| name.len() > ending.len() && name.ends_with(ending))
+        .map(|(_, form)| form)
+}
+
+fn is_table_name(name: &str) -> bool {
+    (3..=255).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_destinations() {
+        let file = |path: &str, form| Ok(Destination::File(path.into(), form));
+        assert_eq!(Destination::parse("file:/a/b.jsonl"), file("/a/b.jsonl", FileForm::Jsonl));
+        assert_eq!(Destination::parse("file:b.jsonl.zst"), file("b.jsonl.zst", FileForm::JsonlZstd));
+        assert_eq!(Destination::parse("file:b.parquet"), file("b.parquet", FileForm::Parquet));
+        assert_eq!(Destination::parse("dynamodb:orders-2"), Ok(Destination::Dynamodb("orders-2".into())));
+        for bad in ["b.jsonl", "file:b.csv", "file:/a/.jsonl", "dynamodb:x", "dynamodb:a b c", "s3://b/c.jsonl", ""] {
+            assert_eq!(Destination::parse(bad), Err(DestinationError(bad.into())), "{bad}");
+        }
+    }
+}
