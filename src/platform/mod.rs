@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod ids;
+pub mod rate;
 pub mod retry;
 pub mod tasks;
 pub mod telemetry;

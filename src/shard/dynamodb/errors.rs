@@ -43,7 +43,7 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// What a failed call means to a reader; `at` is the service's time of its answer.
-pub(super) fn source_error<E>(error: &SdkError<E, HttpResponse>, at: Second) -> SourceError
+pub(crate) fn source_error<E>(error: &SdkError<E, HttpResponse>, at: Second) -> SourceError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {

@@ -2,8 +2,8 @@
 //!
 //! The SDK signs, finds credentials, limits time and retries; pages of records come through as bytes ([`raw_body`]).
 
-mod errors;
-mod raw_body;
+pub(crate) mod errors;
+pub(crate) mod raw_body;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,11 +12,13 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_dynamodbstreams::types as sdk;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 
 use self::errors::source_error;
-use self::raw_body::{PassThrough, Seen, ServiceTime};
+use self::raw_body::{PassThrough, Seen, ServiceTime, Stand};
 use super::{ListedShard, Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource, StreamStatus};
 use crate::change::{Micros, Second, Sequence, ShardId};
 
@@ -37,6 +39,12 @@ pub struct StreamFacts {
     /// Its state.
     pub status: StreamStatus,
 }
+
+/// The typed answer of `GetRecords`, which pages do without.
+const RECORDS: Stand = Stand {
+    output: || Output::erase(GetRecordsOutput::builder().build()),
+    error: |meta| Error::erase(GetRecordsError::generic(meta)),
+};
 
 /// The stream of one table.
 #[derive(Debug, Clone)]
@@ -164,7 +172,7 @@ impl StreamSource for DynamoStream {
             .shard_iterator(&iterator.0)
             .customize()
             .interceptor(ServiceTime(seen.clone()))
-            .interceptor(PassThrough(seen.clone()))
+            .interceptor(PassThrough(seen.clone(), RECORDS))
             .send()
             .await
             .map_err(|error| source_error(&error, seen.at()))?;

@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_dynamodbstreams::error::ErrorMetadata;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeDeserializationInterceptorContextMut, BeforeDeserializationInterceptorContextRef, Error, Output,
@@ -28,7 +28,7 @@ use crate::platform::clock;
 
 /// What was seen of the latest response of one call.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Slot>>);
+pub(crate) struct Seen(Arc<Mutex<Slot>>);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -43,12 +43,12 @@ impl Seen {
 
     /// The service's time of the latest response. The machine's own where there was none: no answer came, or an
     /// emulator (DynamoDB Local) sends no `Date`.
-    pub(super) fn at(&self) -> Second {
+    pub(crate) fn at(&self) -> Second {
         self.slot().at.unwrap_or_else(clock::wall)
     }
 
     /// The bytes of the latest successful response: those that the SDK holds, not a copy.
-    pub(super) async fn body(&self) -> Option<Bytes> {
+    pub(crate) async fn body(&self) -> Option<Bytes> {
         let body = self.slot().body.take()?;
         ByteStream::new(body).collect().await.ok().map(|bytes| bytes.into_bytes())
     }
@@ -56,7 +56,7 @@ impl Seen {
 
 /// Notes the `Date` of every response, errors too.
 #[derive(Debug)]
-pub(super) struct ServiceTime(pub(super) Seen);
+pub(crate) struct ServiceTime(pub(crate) Seen);
 
 #[dyn_dispatch_hint]
 impl Intercept for ServiceTime {
@@ -79,7 +79,16 @@ impl Intercept for ServiceTime {
 
 /// Puts [`KeepBody`] in place of the generated deserializer, for this and every later attempt of the call.
 #[derive(Debug)]
-pub(super) struct PassThrough(pub(super) Seen);
+pub(crate) struct PassThrough(pub(crate) Seen, pub(crate) Stand);
+
+/// What stands in for an operation's typed answer: the SDK expects these very types back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stand {
+    /// An empty output.
+    pub(crate) output: fn() -> Output,
+    /// An error with nothing but its metadata.
+    pub(crate) error: fn(ErrorMetadata) -> Error,
+}
 
 #[dyn_dispatch_hint]
 impl Intercept for PassThrough {
@@ -93,14 +102,14 @@ impl Intercept for PassThrough {
         _: &RuntimeComponents,
         cfg: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        cfg.interceptor_state().store_put(SharedResponseDeserializer::new(KeepBody(self.0.clone())));
+        cfg.interceptor_state().store_put(SharedResponseDeserializer::new(KeepBody(self.0.clone(), self.1)));
         Ok(())
     }
 }
 
 /// Keeps a successful body as it is, and reads errors itself: it sees the responses of all attempts.
 #[derive(Debug)]
-struct KeepBody(Seen);
+struct KeepBody(Seen, Stand);
 
 impl DeserializeResponse for KeepBody {
     fn deserialize_nonstreaming_with_config(
@@ -110,15 +119,14 @@ impl DeserializeResponse for KeepBody {
     ) -> Result<Output, OrchestratorError<Error>> {
         let bytes = response.body().bytes().unwrap_or_default();
         if !response.status().is_success() {
-            let error = GetRecordsError::generic(response_error(response.headers(), bytes));
-            return Err(OrchestratorError::operation(Error::erase(error)));
+            return Err(OrchestratorError::operation((self.1.error)(response_error(response.headers(), bytes))));
         }
         // A response error is retried by the SDK, like a body that was cut.
         if !sum_agrees(response.headers().get("x-amz-crc32"), bytes) {
             return Err(OrchestratorError::response("the body does not have the checksum x-amz-crc32".into()));
         }
         self.0.slot().body = response.body().try_clone();
-        Ok(Output::erase(GetRecordsOutput::builder().build()))
+        Ok((self.1.output)())
     }
 }
 

@@ -1,19 +1,17 @@
 //! Batches of puts: sent side by side, sent again until nothing is left unprocessed, under a rate cap.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use super::{attribute, failure, is_passing};
+use super::{failure, is_passing};
+use crate::base::attribute;
 use crate::platform::clock;
 use crate::platform::ids::Ids;
+use crate::platform::rate::Cap;
 use crate::platform::retry::Backoff;
 use crate::replay::sink::{Item, SinkError};
 
@@ -31,16 +29,13 @@ const MOST_FAILURES: u32 = 40;
 pub(super) struct Loader {
     client: Client,
     table: String,
-    rate: Option<Arc<DefaultDirectRateLimiter>>,
-    most_units: u32,
+    cap: Cap,
     ids: Ids,
 }
 
 impl Loader {
     pub(super) fn new(client: Client, table: String, most_write_units: Option<u32>, ids: Ids) -> Self {
-        let quota = most_write_units.and_then(NonZeroU32::new);
-        let rate = quota.map(|units| Arc::new(RateLimiter::direct(Quota::per_second(units))));
-        Self { client, table, rate, most_units: quota.map_or(u32::MAX, NonZeroU32::get), ids }
+        Self { client, table, cap: Cap::per_second(most_write_units), ids }
     }
 
     /// Writes all items; on return the service has acknowledged each.
@@ -54,7 +49,7 @@ impl Loader {
 
     async fn batch(&self, items: Vec<Item>) -> Result<(), SinkError> {
         for item in &items {
-            self.spend(item.image.len().div_ceil(1024)).await;
+            self.cap.spend(u32::try_from(item.image.len().div_ceil(1024)).unwrap_or(u32::MAX)).await;
         }
         let mut left = items.iter().map(|item| self.request(item)).collect::<Result<Vec<_>, _>>()?;
         let mut pause = Backoff::new(self.ids.clone(), Duration::from_millis(50), Duration::from_secs(20));
@@ -90,21 +85,6 @@ impl Loader {
             attribute::item(item.image.as_str()).map_err(|error| failed(format!("an image is no item: {error}")))?;
         let put = PutRequest::builder().set_item(Some(values)).build().map_err(|error| failed(error.to_string()))?;
         Ok(WriteRequest::builder().put_request(put).build())
-    }
-
-    /// Waits until the cap allows `units` more.
-    async fn spend(&self, units: usize) {
-        let Some(rate) = &self.rate else { return };
-        let mut left = u32::try_from(units).unwrap_or(u32::MAX);
-        while left > 0 {
-            // The limiter never grants more at once than it holds for a second.
-            let step = left.min(self.most_units);
-            let Some(part) = NonZeroU32::new(step) else { return };
-            match rate.check_n(part) {
-                Ok(Ok(())) | Err(_) => left -= step,
-                Ok(Err(wait)) => clock::sleep(wait.wait_time_from(DefaultClock::default().now())).await,
-            }
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Items into a new `DynamoDB` table: made from the archived definition, loaded with `BatchWriteItem`.
 
-mod attribute;
 mod load;
 mod table;
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 /// An image as the SDK takes it.
-pub(super) fn item(image: &str) -> Result<HashMap<String, AttributeValue>, serde_json::Error> {
+pub(crate) fn item(image: &str) -> Result<HashMap<String, AttributeValue>, serde_json::Error> {
     let values: HashMap<String, Value> = serde_json::from_str(image)?;
     Ok(values.into_iter().map(|(name, value)| (name, value.0)).collect())
 }
