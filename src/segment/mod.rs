@@ -1,1 +1,48 @@
 //! 2. The file format: bytes in, bytes out, no I/O.
+//!
+//! A segment is one immutable Parquet object: rows of changes (raw and sealed tiers) or of items (base).
+//! [`encode`] writes one, [`open_checked`] and [`open_checked_base`] read one and prove that it is the one
+//! that the log names.
+
+pub mod cut;
+pub mod decode;
+pub mod digest;
+pub mod encode;
+mod footer;
+pub mod name;
+mod open;
+mod row;
+pub mod schema;
+
+pub use encode::Encoded;
+pub use footer::{Facts, Footer};
+pub use open::{open_checked, open_checked_base};
+pub use row::{BaseRow, OldImage, Row};
+
+use crate::change::image::ImageError;
+
+/// Why a segment cannot be written or read, by what the caller must do.
+#[derive(Debug, thiserror::Error)]
+pub enum SegmentError {
+    /// Written by a newer tailrace: use that.
+    #[error("the segment has format {found}, and this tailrace reads format 1; use a newer one")]
+    Newer {
+        /// Its format.
+        found: u64,
+    },
+    /// The bytes are not what was committed, or no segment of ours: an integrity alarm.
+    #[error("the segment is damaged: {0}")]
+    Damaged(String),
+    /// Rows that no segment can hold: the caller's mistake.
+    #[error("these rows cannot be stored: {0}")]
+    Rows(&'static str),
+    /// An image that cannot be read: the caller's mistake when writing, damage when reading.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The Parquet writer failed.
+    #[error("the segment cannot be written: {0}")]
+    Write(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Segments through their public face.
