@@ -5,6 +5,7 @@ mod columns;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::arrow_writer::{ArrowWriter, ArrowWriterOptions};
 use parquet::basic::{Compression, ZstdLevel};
@@ -135,7 +136,7 @@ pub fn base(mut rows: Vec<BaseRow>, facts: &Facts, started: Second, bits: u8) ->
 fn write(columns: &[Column], order: &[&str], arrays: Vec<ArrayRef>, footer: &Footer) -> Result<Bytes, SegmentError> {
     let failed = |error: &dyn std::fmt::Display| SegmentError::Write(error.to_string());
     let schema = schema::arrow(columns);
-    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|error| failed(&error))?;
+    let batch = RecordBatch::try_new(SchemaRef::clone(&schema), arrays).map_err(|error| failed(&error))?;
     // Readers rebuild the schema from Parquet's own types, so Arrow's copy of it would be dead weight.
     let options =
         ArrowWriterOptions::new().with_properties(properties(columns, order, footer)?).with_skip_arrow_metadata(true);
