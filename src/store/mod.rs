@@ -6,6 +6,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::change::Second;
+use crate::failure::{Exit, Failure};
+
+pub mod counting;
+pub mod fault;
+pub mod local;
+pub mod location;
+pub mod memory;
+mod put;
+
+pub use location::{Location, LocationError};
+pub use put::{Landed, put_verified};
 
 /// What a store knows of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,4 +158,36 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// A reason why it could not be removed.
     async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError>;
+}
+
+impl StoreError {
+    /// The failure that a command reports when it gives up; `place` is the store's location.
+    #[must_use]
+    pub fn failure(&self, place: &str) -> Failure {
+        let (exit, next) = match self {
+            Self::Denied { .. } => {
+                (Exit::Credentials, "sign in, or grant the permission; `tailrace doctor` lists what is needed")
+            }
+            Self::Refused { .. } => (Exit::Failure, "mend what the store says, then run the same command again"),
+            Self::Unknown { .. } | Self::Unavailable { .. } => {
+                (Exit::Failure, "run the same command again; nothing that was written is repeated or lost")
+            }
+            Self::Absent { .. } | Self::Hidden { .. } => {
+                (Exit::VerificationFailed, "run `tailrace verify` to see what else is missing")
+            }
+            Self::Taken { .. } => (Exit::Failure, "run the same command again"),
+        };
+        Failure::new(exit, self.to_string(), place, next)
+    }
+}
+
+/// Refuses what cannot be an object's path: each part must be a name that every store can hold.
+fn checked(path: &str) -> Result<(), StoreError> {
+    let wrong = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains(['\\', '\0', '\n', '\r']);
+    let hidden = path.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+    if hidden || path.split('/').any(wrong) {
+        let reason = "it cannot be the path of an object in an archive".to_owned();
+        return Err(StoreError::Refused { path: path.to_owned(), reason });
+    }
+    Ok(())
 }

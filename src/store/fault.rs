@@ -1,0 +1,247 @@
+//! A store that fails on purpose, the same way for the same script or seed.
+//!
+//! Mutations and reads are numbered apart, each from 0, in the order they are asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{Keep, Object, ObjectInfo, ObjectStore, StoreError};
+use crate::platform::ids::Ids;
+use crate::platform::{clock, tasks};
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing happens, and the caller does not learn so: `Unknown` for a mutation, `Unavailable` for a read.
+    Lost,
+    /// It happens, but the caller is not told: `Unknown`. For a read the same as `Lost`.
+    Unanswered,
+    /// `Unknown` at once; it happens this much later. For a read the same as `Lost`.
+    Late(Duration),
+    /// Refused for good, without effect (a full disk, say).
+    Refused,
+    /// No permission, without effect.
+    Denied,
+    /// A listing misses its newest name. Any other request is served well.
+    Stale,
+    /// The answer comes this much later.
+    Slow(Duration),
+}
+
+/// How often a seeded store fails, in requests of a thousand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Mutations that are lost.
+    pub lost: u64,
+    /// Mutations that happen without an answer.
+    pub unanswered: u64,
+    /// Mutations that happen up to a minute later.
+    pub late: u64,
+    /// Reads and listings that fail.
+    pub reads: u64,
+    /// Listings that miss their newest name.
+    pub stale: u64,
+}
+
+#[derive(Debug)]
+enum Plan {
+    Script { mutations: BTreeMap<u64, Fault>, reads: BTreeMap<u64, Fault> },
+    Seeded { ids: Ids, rates: Rates },
+}
+
+/// A store between a caller and a sound store.
+#[derive(Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn ObjectStore>,
+    plan: Plan,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Asked {
+    mutations: u64,
+    reads: u64,
+}
+
+impl FaultyStore {
+    /// Fails exactly the mutations (puts and removals) and reads whose number is named.
+    pub fn scripted(
+        inner: Arc<dyn ObjectStore>,
+        mutations: impl IntoIterator<Item = (u64, Fault)>,
+        reads: impl IntoIterator<Item = (u64, Fault)>,
+    ) -> Self {
+        let plan = Plan::Script { mutations: mutations.into_iter().collect(), reads: reads.into_iter().collect() };
+        Self { inner, plan, asked: Mutex::default() }
+    }
+
+    /// Fails at random, at these rates, the same way for the same seed and order of requests.
+    #[must_use]
+    pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, rates: Rates) -> Self {
+        Self { inner, plan: Plan::Seeded { ids: Ids::seeded(seed), rates }, asked: Mutex::default() }
+    }
+
+    /// Mutations asked so far: what a script for the next run can name.
+    #[must_use]
+    pub fn mutations(&self) -> u64 {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).mutations
+    }
+
+    /// Reads and listings asked so far.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).reads
+    }
+
+    fn next(&self, mutation: bool) -> Option<Fault> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = if mutation { &mut asked.mutations } else { &mut asked.reads };
+        let n = *number;
+        *number += 1;
+        match &self.plan {
+            Plan::Script { mutations, reads } => if mutation { mutations } else { reads }.get(&n).copied(),
+            Plan::Seeded { ids, rates } if mutation => drawn(
+                ids.below(1000),
+                [
+                    (rates.lost, Fault::Lost),
+                    (rates.unanswered, Fault::Unanswered),
+                    (rates.late, Fault::Late(Duration::from_millis(ids.below(60_000)))),
+                ],
+            ),
+            Plan::Seeded { ids, rates } => {
+                drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale)])
+            }
+        }
+    }
+
+    /// The fault of a read: the error to give instead of an answer, or none; slowness is lived through here.
+    async fn before_read(&self, path: &str) -> Result<Option<Fault>, StoreError> {
+        let fault = self.next(false);
+        match fault {
+            Some(Fault::Lost | Fault::Unanswered | Fault::Late(_)) => {
+                Err(StoreError::Unavailable { path: path.to_owned(), reason: REASON.to_owned() })
+            }
+            Some(Fault::Refused) => Err(refused(path)),
+            Some(Fault::Denied) => Err(denied(path)),
+            Some(Fault::Slow(time)) => {
+                clock::sleep(time).await;
+                Ok(fault)
+            }
+            Some(Fault::Stale) | None => Ok(fault),
+        }
+    }
+}
+
+const REASON: &str = "a fault was injected";
+
+fn drawn<const N: usize>(mut draw: u64, rates: [(u64, Fault); N]) -> Option<Fault> {
+    for (rate, fault) in rates {
+        if draw < rate {
+            return Some(fault);
+        }
+        draw -= rate;
+    }
+    None
+}
+
+fn unknown(path: &str) -> StoreError {
+    StoreError::Unknown { path: path.to_owned(), reason: REASON.to_owned() }
+}
+
+fn refused(path: &str) -> StoreError {
+    StoreError::Refused { path: path.to_owned(), reason: REASON.to_owned() }
+}
+
+fn denied(path: &str) -> StoreError {
+    StoreError::Denied { path: path.to_owned(), reason: REASON.to_owned() }
+}
+
+/// Mutates under a fault; `work` makes the same mutation each time it is called.
+async fn mutate<T, F>(fault: Option<Fault>, path: &str, work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, StoreError>> + Send + 'static,
+{
+    match fault {
+        None | Some(Fault::Stale) => work.await,
+        Some(Fault::Slow(time)) => {
+            let done = work.await;
+            clock::sleep(time).await;
+            done
+        }
+        Some(Fault::Lost) => Err(unknown(path)),
+        Some(Fault::Unanswered) => {
+            // The caller is not told what the store said, good or bad.
+            let _ = work.await;
+            Err(unknown(path))
+        }
+        Some(Fault::Late(time)) => {
+            drop(tasks::spawn(async move {
+                clock::sleep(time).await;
+                work.await
+            }));
+            Err(unknown(path))
+        }
+        Some(Fault::Refused) => Err(refused(path)),
+        Some(Fault::Denied) => Err(denied(path)),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for FaultyStore {
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+
+    async fn get(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError> {
+        self.before_read(path).await?;
+        self.inner.get(path, version_id).await
+    }
+
+    async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {
+        self.before_read(path).await?;
+        self.inner.get_oldest(path).await
+    }
+
+    async fn occupied(&self, path: &str) -> Result<bool, StoreError> {
+        self.before_read(path).await?;
+        self.inner.occupied(path).await
+    }
+
+    async fn put_new(&self, path: &str, bytes: Bytes, keep: Keep) -> Result<Option<String>, StoreError> {
+        let (inner, place) = (Arc::clone(&self.inner), path.to_owned());
+        mutate(self.next(true), path, async move { inner.put_new(&place, bytes, keep).await }).await
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<ObjectInfo>, StoreError> {
+        let fault = self.before_read(prefix).await?;
+        let mut seen = self.inner.list(prefix, after, limit).await?;
+        if fault == Some(Fault::Stale) {
+            seen.pop();
+        }
+        Ok(seen)
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let fault = self.before_read(prefix).await?;
+        let mut seen = self.inner.list_folders(prefix).await?;
+        if fault == Some(Fault::Stale) {
+            seen.pop();
+        }
+        Ok(seen)
+    }
+
+    async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError> {
+        let (inner, place) = (Arc::clone(&self.inner), path.to_owned());
+        let version_id = version_id.map(str::to_owned);
+        mutate(self.next(true), path, async move { inner.delete(&place, version_id.as_deref()).await }).await
+    }
+}
