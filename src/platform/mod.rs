@@ -1,5 +1,6 @@
 //! The only users of ambient time, randomness and spawning; everything else gets them from here.
 
+pub mod aws;
 pub mod clock;
 pub mod ids;
 pub mod rate;

@@ -122,4 +122,8 @@ impl ObjectStore for CountingStore {
         self.deletes.fetch_add(1, Relaxed);
         self.inner.delete(path, version_id).await
     }
+
+    async fn unfit(&self) -> Result<Option<String>, StoreError> {
+        self.inner.unfit().await
+    }
 }

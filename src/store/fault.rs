@@ -244,4 +244,8 @@ impl ObjectStore for FaultyStore {
         let version_id = version_id.map(str::to_owned);
         mutate(self.next(true), path, async move { inner.delete(&place, version_id.as_deref()).await }).await
     }
+
+    async fn unfit(&self) -> Result<Option<String>, StoreError> {
+        self.inner.unfit().await
+    }
 }

@@ -2,21 +2,31 @@
 //!
 //! Paths are relative to the archive's root, with `/` between the parts and none at the ends.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use bytes::Bytes;
 
 use crate::change::Second;
 use crate::failure::{Exit, Failure};
+use crate::platform::clock;
+use crate::platform::ids::Ids;
 
+pub mod archive;
 pub mod counting;
 pub mod fault;
 pub mod local;
 pub mod location;
 pub mod memory;
 mod put;
+pub mod s3;
 
+use archive::{Archive, Modes, Retention};
+use local::LocalStore;
 pub use location::{Location, LocationError};
 pub use put::{Landed, put_verified};
+use s3::S3Store;
 
 /// What a store knows of an object without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +168,68 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// A reason why it could not be removed.
     async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError>;
+
+    /// Why the place's own rules make it unfit for an archive (a bucket-wide retention, say), and
+    /// what to do; none where nothing speaks against it. Asked by `init`.
+    ///
+    /// # Errors
+    /// A reason why it could not be asked.
+    async fn unfit(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+}
+
+/// Opens the place that `location` names, without looking whether an archive lies there; objects
+/// that are put are locked as `retention` says.
+///
+/// # Errors
+/// [`StoreError::Denied`] for S3 without a region.
+pub fn connect(
+    location: &Location,
+    aws: &SdkConfig,
+    retention: Option<Retention>,
+) -> Result<Arc<dyn ObjectStore>, StoreError> {
+    Ok(match location {
+        Location::Local(path) => Arc::new(LocalStore::new(path)),
+        Location::S3 { bucket, prefix } => Arc::new(S3Store::new(aws, bucket, prefix, retention)?),
+    })
+}
+
+/// Opens the archive at `url`, with the retention that it asks for.
+///
+/// # Errors
+/// The failure to report: a malformed address, no archive there, one that is too new, or what the store says.
+pub async fn open(url: &str, aws: &SdkConfig) -> Result<(Arc<dyn ObjectStore>, Archive), Failure> {
+    let location = Location::parse(url).map_err(|error| error.failure())?;
+    let refused = |error: StoreError| error.failure(&location.to_string());
+    let store = connect(&location, aws, None).map_err(refused)?;
+    let archive = archive::open(store.as_ref()).await.map_err(|error| error.failure())?;
+    let store = if archive.modes.retention.is_some() {
+        connect(&location, aws, archive.modes.retention).map_err(refused)?
+    } else {
+        store
+    };
+    Ok((store, archive))
+}
+
+/// Makes an archive at `url`: the folder too, where it is one of this machine; never a bucket.
+///
+/// # Errors
+/// The failure to report, as [`open`], or that the place is taken or fails a probe.
+pub async fn init(
+    url: &str,
+    aws: &SdkConfig,
+    modes: Modes,
+    ids: &Ids,
+) -> Result<(Arc<dyn ObjectStore>, Archive), Failure> {
+    let location = Location::parse(url).map_err(|error| error.failure())?;
+    let refused = |error: StoreError| error.failure(&location.to_string());
+    if let Location::Local(path) = &location {
+        LocalStore::create(path).await.map_err(refused)?;
+    }
+    let store = connect(&location, aws, modes.retention).map_err(refused)?;
+    let archive = archive::init(&store, modes, ids, clock::wall()).await.map_err(|error| error.failure())?;
+    Ok((store, archive))
 }
 
 impl StoreError {

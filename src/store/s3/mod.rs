@@ -1,0 +1,185 @@
+//! Objects in an S3 bucket: the only user of the S3 SDK.
+//!
+//! Every put is conditional (`If-None-Match: *`) and carries the SHA-256 of its bytes, so the
+//! service stores whole and unchanged bytes or nothing. The SDK's own retries may turn our own
+//! success into `Taken`; callers compare what stands there, as they must anyway.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::ObjectLockMode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use super::archive::{LockMode, Retention};
+use super::{Keep, Object, ObjectInfo, ObjectStore, StoreError, checked};
+use crate::change::Second;
+use crate::platform::clock;
+
+mod connect;
+mod error;
+mod list;
+mod versions;
+
+/// The least time that one attempt may take.
+const ATTEMPT: Duration = Duration::from_secs(20);
+/// Bytes per second below which a transfer is given up.
+const SLOWEST: u64 = 512 * 1024;
+/// The longest a body that is read may take; the segment limit is 128 MiB.
+const BODY: Duration = Duration::from_secs(300);
+/// How often a body that breaks off is read again.
+const READS: u32 = 3;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// An object store in a bucket, below a prefix.
+#[derive(Debug)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    /// Empty, or ending in a slash.
+    prefix: String,
+    retention: Option<Retention>,
+    versioned: OnceCell<bool>,
+}
+
+impl S3Store {
+    fn key(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// One read of a whole object: the request under the SDK's deadlines, the body under ours.
+    async fn read(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.key(path));
+        let answer = request.set_version_id(version_id.map(str::to_owned)).send().await;
+        let answer = answer.map_err(|error| error::of_read(path, &error))?;
+        let unavailable = |reason: String| StoreError::Unavailable { path: path.to_owned(), reason };
+        // Checks the service's checksum of the whole object, where it sent one.
+        let Some(body) = clock::within(BODY, answer.body.collect()).await else {
+            return Err(unavailable(format!("its bytes did not arrive within {} s", BODY.as_secs())));
+        };
+        let bytes = body.map_err(|error| unavailable(error::chain(&error)))?.into_bytes();
+        let told = answer.content_length.and_then(|told| u64::try_from(told).ok());
+        if told.is_some_and(|told| told != bytes.len() as u64) {
+            return Err(unavailable(format!("only {} of its bytes arrived", bytes.len())));
+        }
+        Ok(Object { bytes, version_id: answer.version_id })
+    }
+
+    /// Until when an object that is put now must be kept, if the archive locks.
+    fn locked_until(&self, keep: Keep) -> Option<(ObjectLockMode, DateTime)> {
+        let retention = self.retention?;
+        let days = match keep {
+            Keep::Full => retention.full_days,
+            Keep::Short => retention.raw_days,
+            Keep::Derived => 0,
+        };
+        let mode = match retention.mode {
+            LockMode::Governance => ObjectLockMode::Governance,
+            LockMode::Compliance => ObjectLockMode::Compliance,
+        };
+        (days > 0).then(|| (mode, DateTime::from_secs(clock::wall().plus(i64::from(days) * DAY).0)))
+    }
+}
+
+/// Deadlines for a request that carries `bytes`: one attempt, and all attempts together.
+fn deadlines(bytes: usize) -> TimeoutConfig {
+    let attempt = ATTEMPT + Duration::from_secs(bytes as u64 / SLOWEST);
+    TimeoutConfig::builder().operation_attempt_timeout(attempt).operation_timeout(attempt * 3).build()
+}
+
+#[async_trait]
+impl ObjectStore for S3Store {
+    fn location(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+
+    async fn get(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError> {
+        checked(path)?;
+        let mut tries = 1;
+        loop {
+            match self.read(path, version_id).await {
+                Err(StoreError::Unavailable { .. }) if tries < READS => tries += 1,
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {
+        if !self.versioned().await? {
+            return self.get(path, None).await;
+        }
+        match self.oldest_version(path).await? {
+            Some(version_id) => self.get(path, Some(&version_id)).await,
+            None => self.get(path, None).await,
+        }
+    }
+
+    async fn occupied(&self, path: &str) -> Result<bool, StoreError> {
+        checked(path)?;
+        let asked = self.client.head_object().bucket(&self.bucket).key(self.key(path)).send().await;
+        match asked.map_err(|error| error::of_read(path, &error)) {
+            Ok(_) | Err(StoreError::Hidden { .. }) => Ok(true),
+            Err(StoreError::Absent { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_new(&self, path: &str, bytes: Bytes, keep: Keep) -> Result<Option<String>, StoreError> {
+        checked(path)?;
+        let times = aws_sdk_s3::config::Builder::new().timeout_config(deadlines(bytes.len()));
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.key(path))
+            .if_none_match("*")
+            .checksum_sha256(STANDARD.encode(Sha256::digest(&bytes)))
+            .body(ByteStream::from(bytes));
+        if let Some((mode, until)) = self.locked_until(keep) {
+            request = request.object_lock_mode(mode).object_lock_retain_until_date(until);
+        }
+        let put = request.customize().config_override(times).send().await;
+        Ok(put.map_err(|error| error::of_mutation(path, &error))?.version_id)
+    }
+
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<ObjectInfo>, StoreError> {
+        self.list_objects(prefix, after, limit.unwrap_or(usize::MAX)).await
+    }
+
+    async fn list_folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.list_prefixes(prefix).await
+    }
+
+    async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError> {
+        checked(path)?;
+        let request = self.client.delete_object().bucket(&self.bucket).key(self.key(path));
+        match request.set_version_id(version_id.map(str::to_owned)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error::of_mutation(path, &error) {
+                StoreError::Absent { .. } => Ok(()),
+                other => Err(other),
+            },
+        }
+    }
+
+    async fn unfit(&self) -> Result<Option<String>, StoreError> {
+        self.bucket_rules().await
+    }
+}
+
+/// The whole second of a time that the SDK delivers.
+fn second(at: DateTime) -> Second {
+    Second(at.secs())
+}
