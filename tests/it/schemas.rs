@@ -162,3 +162,61 @@ fn the_two_entries_of_the_page_hash_and_chain() {
         }
     }
 }
+
+/// The dotted names and sample values of every key that the configuration's schema knows.
+fn config_keys(schema: &Value, prefix: &str, found: &mut BTreeMap<String, toml::Value>) {
+    for (key, def) in schema["properties"].as_object().unwrap() {
+        let path = format!("{prefix}{key}");
+        let sample = match (def["type"].as_str().unwrap(), def["description"].as_str().unwrap_or_default()) {
+            ("object", _) => {
+                config_keys(def, &format!("{path}."), found);
+                continue;
+            }
+            ("integer", _) => toml::Value::Integer(7),
+            ("array", _) => toml::Value::Array(vec!["orders".into()]),
+            (_, text) if text.starts_with("a length") => "90s".into(),
+            (_, text) if text.starts_with("a size") => "32MiB".into(),
+            _ => "archive".into(),
+        };
+        found.insert(path, sample);
+    }
+}
+
+/// Sets the value at a dotted name.
+fn put(table: &mut toml::Table, path: &str, value: toml::Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            put(inner.as_table_mut().unwrap(), rest, value);
+        }
+    }
+}
+
+#[test]
+fn the_configuration_schema_names_exactly_the_keys_that_the_code_takes() {
+    let schema: Value = serde_json::from_str(include_str!("../../schemas/config.v1.schema.json")).unwrap();
+    let mut keys = BTreeMap::new();
+    config_keys(&schema, "", &mut keys);
+    let mut whole = toml::Table::new();
+    for (path, value) in keys {
+        put(&mut whole, &path, value);
+    }
+    let file: tailrace::config::raw::File = toml::from_str(&toml::to_string(&whole).unwrap()).unwrap();
+    assert_eq!(toml::Table::try_from(&file).unwrap(), whole, "what the code knows, and nothing else");
+    for section in ["".to_owned()].iter().chain(whole.keys().filter(|key| whole[key.as_str()].is_table())) {
+        let shown = if section.is_empty() { &whole } else { whole[section.as_str()].as_table().unwrap() };
+        let shown: BTreeSet<&str> = shown.keys().map(String::as_str).collect();
+        assert_eq!(known_keys(section).iter().map(String::as_str).collect::<BTreeSet<_>>(), shown, "[{section}]");
+    }
+}
+
+/// The keys of a section that the code knows, out of its refusal of one that it does not.
+fn known_keys(section: &str) -> BTreeSet<String> {
+    let head = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+    let refusal = toml::from_str::<tailrace::config::raw::File>(&format!("{head}surprise = 1\n")).unwrap_err();
+    let (_, known) = refusal.message().split_once("expected").unwrap();
+    known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
