@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{RawPage, ShardIterator, SourceError};
-use crate::change::{Change, ChangeKind, KeySchema, Second, Sequence, Text};
+use crate::change::{Change, ChangeKind, ItemKey, KeySchema, Second, Sequence, Text};
 
-mod key;
 mod stamp;
 
 /// A decoded page.
@@ -99,7 +98,7 @@ impl Reader<'_> {
             .and_then(string)
             .and_then(|text| Sequence::parse(&text).ok())
             .ok_or_else(|| malformed(&"a record without a readable SequenceNumber"))?;
-        let key = body.keys.and_then(|keys| key::read(self.body, self.keys, keys));
+        let key = body.keys.and_then(|keys| ItemKey::from_keys_json(self.keys, keys.get()).ok());
         let changed_at = body.changed_at.and_then(|stamp| stamp::micros(stamp.get()));
         let event_id = record.event_id.and_then(|id| self.string(id));
         let size_bytes = body.size_bytes.and_then(|size| size.get().parse().ok());
@@ -119,13 +118,13 @@ impl Reader<'_> {
             old_digest: None,
         };
         let kind = record.event_name.and_then(string).and_then(|word| ChangeKind::from_word(&word));
-        if let Some(kind) = kind.filter(|kind| unknown.key.is_some() && changed_at.is_some() && agrees(*kind, body)) {
-            let new_image = body.new_image.map(|image| self.text(image));
-            let old_image = body.old_image.map(|image| self.text(image));
-            let change = Change { kind, new_image, old_image, ..unknown.clone() };
-            return Ok(change.with_digests().unwrap_or(unknown));
-        }
-        Ok(unknown)
+        let Some(kind) = kind.filter(|kind| *kind != ChangeKind::Unknown && changed_at.is_some()) else {
+            return Ok(unknown);
+        };
+        let new_image = body.new_image.map(|image| self.text(image));
+        let old_image = body.old_image.map(|image| self.text(image));
+        let change = Change { kind, new_image, old_image, ..unknown.clone() };
+        Ok(change.with_digests().unwrap_or(unknown))
     }
 
     fn text(&self, raw: &RawValue) -> Text {
@@ -147,16 +146,6 @@ fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[serde(transparent)]
     struct Content<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str(raw.get()).ok().map(|Content(content)| content)
-}
-
-/// Whether a record of this kind carries the images it must, and may.
-fn agrees(kind: ChangeKind, body: &Body<'_>) -> bool {
-    match kind {
-        ChangeKind::Insert => body.new_image.is_some() && body.old_image.is_none(),
-        ChangeKind::Modify => body.new_image.is_some(),
-        ChangeKind::Remove => body.new_image.is_none(),
-        ChangeKind::Unknown => false,
-    }
 }
 
 #[cfg(test)]

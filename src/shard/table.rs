@@ -4,14 +4,15 @@ mod definition;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata};
 use aws_sdk_dynamodb::types::{KeyType as KeyRole, ScalarAttributeType, TableDescription};
 use sha2::{Digest, Sha256};
 
 use super::dynamodb::DynamoStream;
 pub use super::dynamodb::StreamFacts;
+use super::dynamodb::errors::source_error;
 use super::{SourceError, StreamStatus};
 use crate::change::{KeyAttribute, KeySchema, KeyType, Second, TableIdentity};
+use crate::platform::clock;
 
 /// How a table is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +139,12 @@ impl TableFacts {
 /// [`TableError::Missing`], [`TableError::Denied`] or [`TableError::Unavailable`]. A stream that is off is no error here.
 pub async fn describe(config: &SdkConfig, name_or_arn: &str) -> Result<TableFacts, TableError> {
     let answer = Client::new(config).describe_table().table_name(name_or_arn).send().await;
-    let table = answer.map_err(|error| table_error(config, name_or_arn, &error))?.table;
-    let strange = |what: &str| unavailable(name_or_arn, format!("the answer lacks {what}"));
+    let answer = answer.map_err(|error| source_error(&error, clock::wall()));
+    let table = answer.map_err(|error| table_error(config, name_or_arn, error))?.table;
+    let strange = |what: &str| TableError::Unavailable {
+        table: name_or_arn.to_owned(),
+        reason: format!("the answer lacks {what}"),
+    };
     let table = table.ok_or_else(|| strange("Table"))?;
     let stream = match table.latest_stream_arn() {
         Some(arn) => stream_facts(config, name_or_arn, arn).await?,
@@ -153,38 +158,19 @@ async fn stream_facts(config: &SdkConfig, table: &str, arn: &str) -> Result<Opti
     match DynamoStream::new(config, arn).facts().await {
         Ok(stream) => Ok(Some(stream)),
         Err(SourceError::NotFound { .. }) => Ok(None),
-        Err(SourceError::Denied(reason)) => Err(TableError::Denied { table: table.to_owned(), reason }),
-        Err(error) => Err(unavailable(table, error.to_string())),
+        Err(error) => Err(table_error(config, table, error)),
     }
 }
 
-fn unavailable(table: &str, reason: String) -> TableError {
-    TableError::Unavailable { table: table.to_owned(), reason }
-}
-
-fn table_error<E>(config: &SdkConfig, table: &str, error: &aws_sdk_dynamodb::error::SdkError<E>) -> TableError
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-{
-    let reason = DisplayErrorContext(error).to_string();
-    let refused = error.raw_response().is_some_and(|response| matches!(response.status().as_u16(), 401 | 403));
+fn table_error(config: &SdkConfig, table: &str, error: SourceError) -> TableError {
     let table = table.to_owned();
-    match error.code() {
-        Some("ResourceNotFoundException") => {
+    match error {
+        SourceError::NotFound { .. } => {
             let region = config.region().map_or("no region", |region| region.as_ref()).to_owned();
             TableError::Missing { table, region }
         }
-        Some("AccessDeniedException" | "UnrecognizedClientException" | "ExpiredTokenException") => {
-            TableError::Denied { table, reason }
-        }
-        Some("InvalidSignatureException" | "MissingAuthenticationTokenException") => {
-            TableError::Denied { table, reason }
-        }
-        _ if refused => TableError::Denied { table, reason },
-        _ if matches!(error, aws_sdk_dynamodb::error::SdkError::DispatchFailure(f) if !f.is_io() && !f.is_timeout()) => {
-            TableError::Denied { table, reason }
-        }
-        _ => TableError::Unavailable { table, reason },
+        SourceError::Denied(reason) => TableError::Denied { table, reason },
+        error => TableError::Unavailable { table, reason: error.to_string() },
     }
 }
 

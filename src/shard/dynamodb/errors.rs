@@ -49,8 +49,10 @@ where
 {
     match error {
         SdkError::ServiceError(context) => service_error(context.err().meta(), context.raw().status().as_u16(), at),
-        // Neither connection nor time: the call never left, because there are no credentials for it.
-        SdkError::DispatchFailure(failure) if !failure.is_io() && !failure.is_timeout() => {
+        // The call never left, and not for a passing reason: there are no credentials to sign it with.
+        SdkError::DispatchFailure(failure)
+            if failure.is_other() && failure.as_connector_error().is_none_or(|e| e.as_other().is_none()) =>
+        {
             SourceError::Denied(told(error))
         }
         SdkError::ConstructionFailure(_) => SourceError::Invalid(told(error)),

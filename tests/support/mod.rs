@@ -1,0 +1,4 @@
+//! What the integration tests share.
+
+pub(crate) mod dynamo;
+pub(crate) mod streams_server;
