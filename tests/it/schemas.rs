@@ -144,6 +144,13 @@ fn the_schema_names_exactly_the_members_that_the_code_takes() {
 }
 
 #[test]
+fn the_page_shows_an_archive_json_that_the_code_reads() {
+    let shown: Value = serde_json::from_str(blocks("json archive")[0]).unwrap();
+    let archive: tailrace::store::archive::Archive = serde_json::from_value(shown.clone()).unwrap();
+    assert_eq!(serde_json::to_value(archive).unwrap(), shown);
+}
+
+#[test]
 fn the_two_entries_of_the_page_hash_and_chain() {
     let hash = |bytes: &str| hex::encode(Sha256::digest(bytes.as_bytes()));
     let first = blocks("entry 0")[0];

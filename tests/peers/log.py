@@ -295,7 +295,7 @@ def split(blob, n):
 
 def read(archive, folder):
     """All entries of a table's log from 0 to the tail, checked and folded."""
-    birth = archive.get("archive.json")
+    birth = archive.get_oldest("archive.json")
     if birth is None:
         raise Refused("this is no archive: archive.json is missing")
     if json.loads(birth)["format"] != 1:
