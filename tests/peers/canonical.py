@@ -9,6 +9,7 @@ import xxhash
 
 NUMBER = re.compile(r"([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?")
 MODULUS = 2**128
+MOST_DIGITS = 512
 
 
 def h128(data):
@@ -22,10 +23,16 @@ def number(text):
         raise ValueError(f"{text!r} is no number")
     sign, whole, part, exponent = match[1], match[2] or "", match[3] or "", int(match[4] or 0)
     digits, point = whole + part, len(whole) + exponent
+    if not digits.strip("0"):
+        return "0"
+    if abs(point) > 10 * MOST_DIGITS:
+        raise ValueError(f"{text!r} is out of any bounds")
     if point <= 0:
         digits, point = "0" * (1 - point) + digits, 1
     digits += "0" * max(0, point - len(digits))
     whole, part = digits[:point].lstrip("0") or "0", digits[point:].rstrip("0")
+    if max(len(whole), len(part)) > MOST_DIGITS:
+        raise ValueError(f"{text!r} has more than {MOST_DIGITS} digits on one side of the point")
     plain = whole + ("." + part if part else "")
     return "-" + plain if sign == "-" and plain != "0" else plain
 
@@ -34,8 +41,8 @@ def ordered(text):
     """A sort key by value for canonical number text, without floats."""
     negative = text.startswith("-")
     whole, _, part = text.lstrip("-").partition(".")
-    # Pad so that texts compare as numbers: 38 digits, exponents to ±130.
-    magnitude = whole.rjust(200, "0") + part.ljust(200, "0")
+    # Padded, texts compare as numbers.
+    magnitude = whole.rjust(MOST_DIGITS, "0") + part.ljust(MOST_DIGITS, "0")
     if not negative:
         return (1, magnitude)
     return (0, magnitude.translate(str.maketrans("0123456789", "9876543210")))

@@ -202,6 +202,34 @@ class Replays(unittest.TestCase):
                 file.write(blob)
         self.expect(1, {"a": A1, "b": B1}, "forward")
 
+    def test_the_published_vectors(self):
+        def vectors(name):
+            here = os.path.dirname(os.path.abspath(__file__))
+            with open(os.path.join(here, "../../schemas/vectors", name), encoding="utf-8") as file:
+                return json.load(file)["cases"]
+
+        def number(text):
+            try:
+                return canonical.number(text)
+            except ValueError:
+                return None
+
+        for case in vectors("number.json"):
+            self.assertEqual(number(case["text"]), case["canonical"], case)
+        for case in vectors("canonical.json"):
+            self.assertEqual(canonical.value_bytes(json.loads(case["json"])).hex(), case["bytes"], case)
+        for case in vectors("image_digest.json"):
+            self.assertEqual(f"{canonical.image_digest(json.loads(case['json'])):032x}", case["digest"], case)
+        for case in vectors("key_hash.json"):
+            parts = [part and (part["type"], part["text"]) for part in (case["pk"], case["sk"])]
+            self.assertEqual(canonical.key_hash(*parts).hex(), case["hash"], case)
+        for case in vectors("row_digest.json"):
+            rows = [dict(row, sequence=row["sequence"].rjust(40, "0")) for row in case["rows"]]
+            for row in rows:
+                row |= {name: row[name] and bytes.fromhex(row[name]) for name in ("key_hash", "old_digest")}
+            data = {name: [row[name] for row in rows] for name in segments.DIGESTED}
+            self.assertEqual(f"{segments.row_digest(data, segments.DIGESTED):032x}", case["digest"], case)
+
     def test_numbers_are_canonical_without_floats(self):
         for written, plain in {"1.50": "1.5", "1E2": "100", "-0.0": "0", ".5": "0.5", "+7": "7", "12e-3": "0.012", "00.10": "0.1"}.items():
             self.assertEqual(canonical.number(written), plain)
