@@ -6,7 +6,7 @@
 
 pub mod decode;
 pub mod dynamodb;
-pub mod lineage;
+mod lineage;
 pub mod table;
 pub mod tail;
 

@@ -19,7 +19,7 @@ const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::
 /// Empty pages in a row before a shard may be called idle.
 const IDLE_PAGES: u32 = 10;
 /// A longer pause between two empty pages, in seconds, begins the count anew.
-const IDLE_PAUSE: i64 = 60;
+const IDLE_PAUSE: u64 = 60;
 
 /// What a step brought.
 #[derive(Debug)]
@@ -215,8 +215,9 @@ impl Tail {
             return false;
         }
         let quiet = match self.quiet {
-            Some(run) if at.0 >= run.last.0 && at.0 - run.last.0 <= IDLE_PAUSE => {
-                Quiet { last: at, pages: run.pages.saturating_add(1), ..run }
+            // The service's machines differ by a second or two, so its time may step back a little.
+            Some(run) if at.0.abs_diff(run.last.0) <= IDLE_PAUSE => {
+                Quiet { last: at.max(run.last), pages: run.pages.saturating_add(1), ..run }
             }
             _ => Quiet { since: at, last: at, pages: 1 },
         };

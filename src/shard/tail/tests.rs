@@ -193,8 +193,10 @@ async fn a_shard_is_idle_after_ten_empty_pages_that_span_the_settling_time() {
     assert!(idle_at(&mut tail, (200..=380).step_by(20)).last().unwrap());
     assert!(!idle_at(&mut tail, [441])[0], "a pause of more than a minute ends it");
     assert!(!idle_at(&mut tail, (441..=861).step_by(60))[7], "the time alone is not enough");
+    let stepping_back = (0..=130).step_by(10).map(|at| 1_000 + at - i64::from(at % 20 == 0));
+    assert!(idle_at(&mut tail, stepping_back).last().unwrap(), "two servers of the service differ by a second");
     tail.fail(SourceError::Throttled(String::new()));
-    assert!(!idle_at(&mut tail, [870])[0], "an error ends it");
+    assert!(!idle_at(&mut tail, [1_131])[0], "an error ends it");
 }
 
 #[tokio::test]
