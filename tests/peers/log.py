@@ -198,11 +198,14 @@ class Manifest:
         self.check((span["rows"] == 0) == bool(gap), "rows and gap")
         self.check(cut >= shard.cut, "cut fell")
         if gap:
-            start, end = second(gap["from_cut"]), second(gap["to_cut"])
-            self.check(shard.floor < start <= end, "the gap starts at or below the floor, or ends before it starts")
-            self.check(second(span["floor"]) >= shard.floor, "floor fell")
+            start, end, floor = second(gap["from_cut"]), second(gap["to_cut"]), second(span["floor"])
+            self.check(start == shard.floor + 1 and start <= end, "the gap does not begin behind the floor")
+            self.check(self.before is None or start > self.before, "the gap begins at or before closed_through")
+            lifts, keeps = (cut, floor) == (end, end - 1), (cut, floor) == (shard.cut, shard.floor)
+            self.check(lifts and gap["reason"] != "barred" or keeps and gap["reason"] != "not_found", "cut and floor")
+            self.check(floor >= shard.floor, "floor fell")
             self.add_gap(gap["reason"], start, end)
-            shard.floor = second(span["floor"])
+            shard.floor = floor
         else:
             self.check(not shard.barred and cut > shard.floor, "cut is at or below the floor")
             shard.floor = max(shard.floor, cut - 1)
