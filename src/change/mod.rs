@@ -124,3 +124,8 @@ pub struct Stamped {
     /// What was delivered.
     pub change: Change,
 }
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+#[cfg(test)]
+mod tests;

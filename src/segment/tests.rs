@@ -1,1 +1,311 @@
 //! Segments through their public face.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::encode::Encoded;
+use super::{
+    BaseRow, Facts, OldImage, Row, SegmentError, decode, digest, encode, open_checked, open_checked_base, schema,
+};
+use crate::change::{
+    Change, ChangeKind, ItemKey, KeyAttribute, KeyHash, KeySchema, KeyType, KeyValue, Micros, Origin, Second, Sequence,
+    ShardId, Stamped, Text, arbitrary, image,
+};
+use crate::manifest::Tier;
+
+const NOON: Second = Second(1_795_348_800);
+
+fn facts() -> Facts {
+    Facts {
+        origin: "origin".to_owned(),
+        table_arn: "arn:aws:dynamodb:eu-west-1:000000000000:table/t".to_owned(),
+        table_id: "id".to_owned(),
+        keys: KeySchema(vec![KeyAttribute { name: "pk".to_owned(), kind: KeyType::S }]),
+        writer: "test".to_owned(),
+    }
+}
+
+fn key(text: &str) -> ItemKey {
+    ItemKey { pk: KeyValue { kind: KeyType::S, text: Text::from(text) }, sk: None }
+}
+
+fn stamped(at: Second, pk: &str, sequence: u64, new: Option<&str>, old: Option<&str>) -> Stamped {
+    let kind = match (new, old) {
+        (Some(_), Some(_)) => ChangeKind::Modify,
+        (Some(_), None) => ChangeKind::Insert,
+        (None, _) => ChangeKind::Remove,
+    };
+    let change = Change {
+        sequence: Sequence::parse(&format!("{sequence:021}")).unwrap(),
+        kind,
+        changed_at: Micros(at.micros().0 + 17),
+        key: Some(key(pk)),
+        event_id: Some(Text::from("e")),
+        size_bytes: Some(12),
+        actor: None,
+        new_image: new.map(Text::from),
+        old_image: old.map(Text::from),
+        new_digest: None,
+        old_digest: None,
+    };
+    let origin = Arc::new(Origin { epoch: 1, shard_rank: 0, shard: ShardId::new("shardId-1") });
+    Stamped { origin, cut_at: at, change: change.with_digests().unwrap() }
+}
+
+fn unknown(at: Second, sequence: u64) -> Stamped {
+    let mut row = stamped(at, "x", sequence, Some("{}"), None);
+    row.change.kind = ChangeKind::Unknown;
+    row.change.key = None;
+    row.change.new_image = Some(Text::from(r#"{"eventName":"ODD"}"#));
+    row.change = row.change.with_digests().unwrap();
+    row
+}
+
+fn one(rows: Vec<Stamped>) -> Encoded {
+    let mut days = encode::changes(rows, &facts()).unwrap();
+    assert_eq!(days.len(), 1);
+    days.pop().unwrap()
+}
+
+fn sample() -> Vec<Stamped> {
+    let (a, b) = (r#"{"pk":{"S":"a"},"n":{"N":"1"}}"#, r#"{"pk":{"S":"a"},"n":{"N":"2"}}"#);
+    vec![
+        stamped(NOON, "a", 1, Some(a), None),
+        stamped(NOON, "a", 2, Some(b), Some(a)),
+        stamped(NOON.plus(1), "a", 3, None, Some(b)),
+        stamped(NOON.plus(1), "b", 4, None, None),
+        unknown(NOON.plus(2), 5),
+    ]
+}
+
+#[test]
+fn published_columns_are_those_of_the_code() {
+    let published = [
+        (include_str!("../../schemas/segment.v1.json"), &schema::CHANGES[..], &schema::CHANGES_ORDER[..]),
+        (include_str!("../../schemas/base.v1.json"), &schema::BASE[..], &schema::BASE_ORDER[..]),
+    ];
+    let footer =
+        super::Footer { facts: facts(), epochs: vec![1], tier: Tier::Raw, dt: "2026-11-22".to_owned(), bucket_bits: 0 };
+    for (json, columns, order) in published {
+        let file: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(file["format"], schema::FORMAT);
+        assert_eq!(file["order"], serde_json::json!(order));
+        let found: Vec<_> = (file["columns"].as_array().unwrap().iter())
+            .map(|c| (c["name"].clone(), c["type"].clone(), c["nullable"].clone(), c["field_id"].clone()))
+            .collect();
+        let expected: Vec<_> = (columns.iter().enumerate())
+            .map(|(at, c)| (c.name.into(), c.kind.word().into(), c.nullable.into(), (at + 1).into()))
+            .collect();
+        assert_eq!(found, expected);
+        let names: Vec<&String> = file["footer"].as_object().unwrap().keys().collect();
+        let mut written: Vec<String> = footer.key_values().unwrap().into_iter().map(|pair| pair.key).collect();
+        written.sort();
+        assert_eq!(names, written.iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn row_digests_are_those_of_the_vectors() {
+    let file: Value = serde_json::from_str(include_str!("../../schemas/vectors/row_digest.json")).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    assert!(cases.len() >= 4);
+    let fixed = |value: &Value| value.as_str().map(|text| <[u8; 16]>::try_from(hex::decode(text).unwrap()).unwrap());
+    for case in cases {
+        let row = |json: &Value| Row {
+            key_hash: fixed(&json["key_hash"]).map(KeyHash),
+            pk: None,
+            sk: None,
+            kind: ChangeKind::from_word(json["kind"].as_str().unwrap()).unwrap(),
+            changed_at: Micros(json["changed_at"].as_i64().unwrap()),
+            cut_at: Micros(json["cut_at"].as_i64().unwrap()).second(),
+            epoch: u32::try_from(json["epoch"].as_u64().unwrap()).unwrap(),
+            shard_rank: 0,
+            sequence: Sequence::parse(json["sequence"].as_str().unwrap()).unwrap(),
+            shard_id: ShardId::new(json["shard_id"].as_str().unwrap()),
+            event_id: None,
+            size_bytes: None,
+            actor: None,
+            new_image: json["new_image"].as_str().map(Text::from),
+            old_image: None,
+            old_delta: None,
+            new_digest: None,
+            old_digest: fixed(&json["old_digest"]).map(u128::from_be_bytes),
+        };
+        let rows: Vec<Row> = case["rows"].as_array().unwrap().iter().map(row).collect();
+        assert_eq!(format!("{:032x}", digest::changes(&rows)), case["digest"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn the_root_is_that_of_rfc_6962() {
+    use sha2::{Digest as _, Sha256};
+    let hash = |parts: &[&[u8]]| -> [u8; 32] { Sha256::digest(parts.concat()).into() };
+    // The definition, recursively.
+    fn tree(entries: &[[u8; 32]], hash: &dyn Fn(&[&[u8]]) -> [u8; 32]) -> [u8; 32] {
+        match entries {
+            [] => hash(&[]),
+            [entry] => hash(&[&[0], entry]),
+            _ => {
+                let split = entries.len().next_power_of_two() / 2;
+                hash(&[&[1], &tree(&entries[..split], hash), &tree(&entries[split..], hash)])
+            }
+        }
+    }
+    let entries: Vec<[u8; 32]> = (0..70_u8).map(|at| [at; 32]).collect();
+    for size in 0..entries.len() {
+        assert_eq!(digest::root(entries[..size].iter().copied()), tree(&entries[..size], &hash), "{size}");
+    }
+}
+
+#[test]
+fn a_row_gives_every_image_back_and_unknown_stays_whole() {
+    let rows = decode::changes(one(sample()).bytes).unwrap();
+    assert_eq!(rows.len(), 5);
+    assert_eq!((rows[0].kind, rows[0].key_hash), (ChangeKind::Unknown, None));
+    assert_eq!(rows[0].new_image.as_ref().unwrap().as_str(), r#"{"eventName":"ODD"}"#);
+    let modify = rows.iter().find(|row| row.kind == ChangeKind::Modify).unwrap();
+    assert_eq!(modify.old_delta.as_ref().unwrap().as_str(), r#"{"set":{"n":{"N":"1"}},"drop":[]}"#);
+    assert_eq!(modify.old_image_json().unwrap(), OldImage::Json(Text::from(r#"{"pk":{"S":"a"},"n":{"N":"1"}}"#)));
+    let removes: Vec<_> = rows.iter().filter(|row| row.kind == ChangeKind::Remove).collect();
+    let olds: Vec<_> = removes.iter().map(|row| row.old_image_json().unwrap()).collect();
+    assert!(olds.contains(&OldImage::NotSent));
+    assert!(olds.contains(&OldImage::Json(Text::from(r#"{"pk":{"S":"a"},"n":{"N":"2"}}"#))));
+    let mut previous = modify.clone();
+    previous.old_delta = None;
+    assert!(matches!(previous.old_image_json().unwrap(), OldImage::Previous(_)));
+    assert!(previous.check(Tier::Rest).is_ok() && previous.check(Tier::Raw).is_err());
+    previous.old_image = Some(Text::from("{}"));
+    previous.old_delta = Some(Text::from("{}"));
+    assert!(previous.old_image_json().is_err() && previous.check(Tier::Rest).is_err());
+}
+
+#[test]
+fn midnight_parts_a_batch_and_the_meta_says_what_is_there() {
+    let midnight = NOON.plus(43_200);
+    let rows = [midnight, midnight.plus(-1), midnight.plus(5)];
+    let rows = rows.into_iter().zip(1..).map(|(at, n)| stamped(at, "k", n, Some("{}"), None)).collect();
+    let days = encode::changes(rows, &facts()).unwrap();
+    assert_eq!(
+        days.iter().map(|day| (day.rows, day.dt.clone())).collect::<Vec<_>>(),
+        [(1, midnight.plus(-1).day()), (2, midnight.day())]
+    );
+    let meta = days[1].meta("p".to_owned(), None, Tier::Raw, None);
+    assert_eq!((meta.min_cut_at, meta.max_cut_at), (Some(midnight), Some(midnight.plus(5))));
+    assert_eq!(open_checked(days[1].bytes.clone(), &meta).unwrap().len(), 2);
+    assert!(encode::changes(Vec::new(), &facts()).unwrap().is_empty());
+}
+
+#[test]
+fn a_change_without_digests_or_with_an_odd_image_is_not_written() {
+    let mut row = stamped(NOON, "a", 1, Some("{}"), None);
+    row.change.new_digest = None;
+    assert!(matches!(encode::changes(vec![row], &facts()), Err(SegmentError::Rows(_))));
+    let mut change = stamped(NOON, "a", 1, Some("{}"), None).change;
+    change.new_image = Some(Text::from(r#"{"a":{"XX":"y"}}"#));
+    assert!(matches!(change.clone().with_digests(), Err(image::ImageError::UnknownType(_))));
+    change.new_image = None;
+    assert_eq!(change.with_digests().unwrap_err(), image::ImageError::Shape);
+}
+
+#[test]
+fn other_files_and_other_facts_are_refused() {
+    let encoded = one(sample());
+    let good = encoded.meta("p".to_owned(), None, Tier::Raw, None);
+    assert_eq!(open_checked(encoded.bytes.clone(), &good).unwrap().len(), 5);
+    let lies: [fn(&mut crate::manifest::SegmentMeta); 6] = [
+        |m| m.bytes += 1,
+        |m| m.sha256 = "0".repeat(64),
+        |m| m.rows += 1,
+        |m| m.row_digest = "0".repeat(32),
+        |m| m.tier = Tier::Rest,
+        |m| m.dt = "2026-11-23".to_owned(),
+    ];
+    for lie in lies {
+        let mut meta = good.clone();
+        lie(&mut meta);
+        assert!(matches!(open_checked(encoded.bytes.clone(), &meta), Err(SegmentError::Damaged(_))), "{meta:?}");
+    }
+    assert!(matches!(decode::base(encoded.bytes.clone()), Err(SegmentError::Damaged(_))));
+    assert!(matches!(decode::changes(Bytes::from_static(b"PAR1")), Err(SegmentError::Damaged(_))));
+    let newer = replaced(&encoded.bytes, b"tailrace.format\x18\x011", b"tailrace.format\x18\x012");
+    assert!(matches!(decode::changes(newer), Err(SegmentError::Newer { found: 2 })));
+}
+
+/// `bytes` with the one place that reads `from` made `to`.
+fn replaced(bytes: &Bytes, from: &[u8], to: &[u8]) -> Bytes {
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    let mut changed = bytes.to_vec();
+    changed[at..at + to.len()].copy_from_slice(to);
+    Bytes::from(changed)
+}
+
+#[test]
+fn a_base_holds_every_item_once_in_order() {
+    let row = |pk: &str| BaseRow::new(key(pk), Text::from(format!("{{\"pk\":{{\"S\":\"{pk}\"}}}}"))).unwrap();
+    let rows: Vec<BaseRow> = (0..500).map(|at| row(&format!("k{at}"))).collect();
+    let encoded = encode::base(rows.clone(), &facts(), NOON, 3).unwrap();
+    let meta = encoded.meta("p".to_owned(), None, Tier::Base, Some(0));
+    let found = open_checked_base(encoded.bytes.clone(), &meta).unwrap();
+    assert!(found.is_sorted_by_key(|row| row.key_hash));
+    let mut expected = rows.clone();
+    expected.sort_by_key(|row| row.key_hash);
+    assert_eq!(found, expected);
+    let mut lie = meta.clone();
+    lie.rows_root = Some("0".repeat(64));
+    assert!(open_checked_base(encoded.bytes, &lie).is_err());
+    let twice = vec![row("a"), row("a")];
+    assert!(matches!(encode::base(twice, &facts(), NOON, 0), Err(SegmentError::Rows(_))));
+}
+
+#[test]
+fn every_flipped_byte_is_seen() {
+    let encoded = one(sample());
+    let meta = encoded.meta("p".to_owned(), None, Tier::Raw, None);
+    for at in 0..encoded.bytes.len() {
+        let mut bytes = encoded.bytes.to_vec();
+        bytes[at] ^= 0x20;
+        assert!(open_checked(Bytes::from(bytes), &meta).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn large_images_lie_in_pages_that_can_be_skipped() {
+    use parquet::file::reader::FileReader as _;
+    use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
+    let filler = "x".repeat(4_000);
+    let image = format!("{{\"pk\":{{\"S\":\"{filler}\"}}}}");
+    let rows = (0..400).map(|at| stamped(NOON, &format!("k{at}"), at, Some(&image), None)).collect();
+    let options = ReadOptionsBuilder::new().with_page_index().build();
+    let reader = SerializedFileReader::new_with_options(one(rows).bytes, options).unwrap();
+    assert_eq!(reader.metadata().num_row_groups(), 1);
+    let pages = reader.metadata().offset_index().unwrap()[0][13].page_locations().len();
+    assert!((20..40).contains(&pages), "{pages} pages of 64 KiB");
+    assert!(reader.metadata().row_group(0).column(13).dictionary_page_offset().is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_is_read_byte_for_byte_whatever_the_order(
+        items in proptest::collection::vec((arbitrary::attributes(), proptest::option::of(arbitrary::attributes()), "[a-c]"), 1..12),
+        turn in 0_usize..12,
+    ) {
+        let rows: Vec<Stamped> = items.iter().zip(1..).map(|((new, old, pk), n)| {
+            let old = old.as_ref().map(|old| arbitrary::image(old));
+            stamped(NOON, pk, n, Some(&arbitrary::image(new)), old.as_deref())
+        }).collect();
+        let mut turned = rows.clone();
+        turned.rotate_left(turn % rows.len());
+        let encoded = one(rows.clone());
+        prop_assert_eq!(&encoded.bytes, &one(turned).bytes);
+        let meta = encoded.meta("p".to_owned(), None, Tier::Raw, None);
+        let found = open_checked(encoded.bytes.clone(), &meta).unwrap();
+        let mut expected: Vec<Row> = rows.into_iter().map(|row| Row::from_stamped(row).unwrap()).collect();
+        expected.sort_by(|a, b| (a.key_hash, &a.pk, a.sequence).cmp(&(b.key_hash, &b.pk, b.sequence)));
+        prop_assert_eq!(found, expected);
+    }
+}
