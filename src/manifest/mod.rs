@@ -4,12 +4,26 @@
 //! segments visible and moves the shards' positions. Everything else here is derived from the entries.
 
 pub mod action;
+mod apply;
+mod codec;
 pub mod entry;
+mod fold;
+mod gaps;
+pub mod invariants;
+mod log;
+mod months;
+mod pack;
 pub mod state;
+mod strict;
 
 pub use action::{
     Action, BaseCommitted, BaseKind, BaseStarted, Definition, EpochClosed, EpochStarted, GapReason, GapSpan, Heartbeat,
     Interval, Need, SegmentMeta, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened, ShardReleased, Span, Tier,
 };
-pub use entry::{Entry, FoldPointer, Writer};
-pub use state::{Awaited, Base, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey};
+pub use apply::Stored;
+pub use entry::{Entry, EntryError, FoldPointer, Writer};
+pub use invariants::Violation;
+pub use log::{Log, LogError, Proposed};
+pub use state::{
+    Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction,
+};

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::action::{
-    BaseCommitted, BaseStarted, Definition, EpochStarted, GapReason, Interval, SealStarted, SegmentMeta,
+    BaseCommitted, BaseStarted, Definition, EpochStarted, GapReason, Interval, Need, SealStarted, SegmentMeta,
 };
 use super::entry::FoldPointer;
 use crate::change::{Second, Sequence, ShardId};
 
 /// A shard within the table: ids of two epochs never meet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShardKey {
     /// The epoch.
     pub epoch: u32,
@@ -18,7 +20,7 @@ pub struct ShardKey {
 }
 
 /// One stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// What `epoch_started` said.
     pub started: EpochStarted,
@@ -32,7 +34,7 @@ pub struct Epoch {
 }
 
 /// One shard of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
     /// `ParentShardId` as delivered.
     pub parent: Option<ShardId>,
@@ -63,7 +65,7 @@ pub struct Shard {
 }
 
 /// A shard that waits for an unlisted parent's lineage to be settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Awaited {
     /// The unlisted parent.
     pub parent: ShardId,
@@ -74,7 +76,7 @@ pub struct Awaited {
 }
 
 /// A gap's id: the k-th gap of entry n, from 0; shown as `n.k`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GapId {
     /// The entry.
     pub n: u64,
@@ -83,7 +85,7 @@ pub struct GapId {
 }
 
 /// Something lost: it counts for every key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// Its id.
     pub id: GapId,
@@ -100,7 +102,7 @@ pub struct Gap {
 }
 
 /// A base that stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     /// The entry of its commit.
     pub n: u64,
@@ -109,7 +111,7 @@ pub struct Base {
 }
 
 /// What an intent is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IntentKind {
     /// A seal.
     Seal(SealStarted),
@@ -118,7 +120,7 @@ pub enum IntentKind {
 }
 
 /// An intent that is neither fulfilled nor abandoned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// What for.
     pub kind: IntentKind,
@@ -126,7 +128,63 @@ pub struct Intent {
     pub writer: String,
 }
 
-/// The folded log of one table.
+/// An action that this build does not know, as it lies in its entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownAction {
+    /// The entry.
+    pub n: u64,
+    /// Its name.
+    pub name: String,
+    /// Who must understand it.
+    pub need: Need,
+    /// Its JSON, byte for byte.
+    pub json: String,
+}
+
+/// An entry that has no effect and that no void goes past: what lies behind it is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// The entry.
+    pub n: u64,
+    /// Why it has no effect.
+    pub why: String,
+    /// It was written by a newer build.
+    pub newer: bool,
+}
+
+/// Where the segments of one month are stored, and how they stand in memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Month {
+    /// The part of the newest fold known, while nothing of the month changed since.
+    pub(super) stored: Option<PartPointer>,
+    /// Its paths are in the manifest's maps.
+    pub(super) loaded: bool,
+}
+
+/// A fold's part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartPointer {
+    /// `2026-11`, or `other`.
+    pub(super) month: String,
+    /// SHA-256 of the stored object; it is the object's name too.
+    pub(super) sha256: String,
+}
+
+/// The folded log of one table. Every entry keeps these, checked before each commit and on every reading:
+///
+/// 1. spans and gaps of a shard chain from `start` − 1 to `through` without hole or overlap
+/// 2. rows per shard equal the span's rows
+/// 3. `cut_at` of every row is above the shard's floor and never falls along a lineage
+/// 4. a child opens after its parent closed
+/// 5. a shard is opened once, and its rank never changes
+/// 6. `through`, `cut`, `floor`, `closed_through` never fall (but by a void)
+/// 7. every named object existed with this size and hash before its entry
+/// 8. a path is added once, and never after a `collect` named it
+/// 9. no row enters a sealed day; days seal in order
+/// 10. a seal or base conserves counts and digests
+/// 11. entries number without holes and chain by hash
+/// 12. nothing live, under a hold, or needed by the oldest served point is collected
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// The number of the next entry.
@@ -149,7 +207,7 @@ pub struct Manifest {
     pub gaps: Vec<Gap>,
     /// Times for which an answer is labelled late, merged where they touch.
     pub late: Vec<Interval>,
-    /// Live raw and sealed segments, by path.
+    /// Live raw and sealed segments, by path; of the months that are loaded (`Log::load_segments`).
     pub segments: BTreeMap<String, SegmentMeta>,
     /// Sealed days, with the paths of the raw segments each replaced.
     pub sealed: BTreeMap<String, Vec<String>>,
@@ -169,4 +227,18 @@ pub struct Manifest {
     pub proven_through: Option<Second>,
     /// Rows archived.
     pub rows: u64,
+    /// Actions of newer builds, as they lie.
+    pub unknown: Vec<UnknownAction>,
+    /// The last sealed day.
+    pub sealed_through: Option<String>,
+    /// The last sealed day that has rows: raw segments of earlier days may be collected.
+    pub sealed_rows_through: Option<String>,
+    /// Paths that a void un-named: like every used path they are never added again.
+    pub retired: BTreeSet<String>,
+    /// Set while an entry without effect stands in the way.
+    pub blocked: Option<Blocked>,
+    /// What the fold stores, month by month.
+    pub(crate) months: BTreeMap<String, Month>,
+    /// A fold that this process verified and no entry names yet.
+    pub(crate) verified: Option<FoldPointer>,
 }

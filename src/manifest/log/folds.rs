@@ -1,0 +1,98 @@
+//! Folds in the store: written beside the log, named only after they were read back and found equal.
+
+use bytes::Bytes;
+
+use super::{Log, LogError};
+use crate::manifest::entry::{FoldPointer, sha256};
+use crate::manifest::fold::{Part, Root, pack, unpack};
+use crate::manifest::state::{Manifest, PartPointer};
+use crate::store::{Keep, StoreError};
+
+/// Entries between two folds: opening reads at most about so many entries.
+const EVERY: u64 = 16;
+
+impl Log {
+    /// Writes a fold when the last one is far behind. It is only a shortcut, so a failure is no error:
+    /// the fold is not named then, and the next proposal tries again.
+    pub(super) async fn fold_if_due(&self, manifest: &mut Manifest) {
+        let named = manifest.newest_fold().map_or(0, |fold| fold.n + 1);
+        if manifest.next < named + EVERY {
+            return;
+        }
+        match self.write_fold(manifest).await {
+            Ok(Some(fold)) => manifest.verified = Some(fold),
+            Ok(None) => tracing::warn!(next = manifest.next, "the stored fold differs from our own: it is not named"),
+            Err(error) => tracing::debug!(next = manifest.next, %error, "no fold was written"),
+        }
+    }
+
+    async fn write_fold(&self, manifest: &mut Manifest) -> Result<Option<FoldPointer>, StoreError> {
+        for part in manifest.unstored() {
+            let Some(stored) = self.write_part(&part).await? else { return Ok(None) };
+            if let Some(month) = manifest.months.get_mut(part.month()) {
+                month.stored = Some(stored);
+            }
+        }
+        let Some(root) = manifest.root() else { return Ok(None) };
+        let path = self.path(&format!("fold/{:020}.json.zst", root.n));
+        let Some(back) = self.write_back(&path, &root).await? else { return Ok(None) };
+        let equal = unpack::<Root>(&back).is_some_and(|back| back == root);
+        Ok(equal.then(|| FoldPointer { n: root.n, sha256: sha256(&back) }))
+    }
+
+    async fn write_part(&self, part: &Part) -> Result<Option<PartPointer>, StoreError> {
+        let Some(bytes) = pack(part) else { return Ok(None) };
+        let stored = PartPointer { month: part.month().to_owned(), sha256: sha256(&bytes) };
+        let path = self.part_path(&stored);
+        self.put_derived(&path, bytes).await?;
+        let back = self.store.get(&path, None).await?.bytes;
+        Ok((sha256(&back) == stored.sha256).then_some(stored))
+    }
+
+    /// Another writer's fold of the same entry may stand there: what counts is what is read back.
+    async fn write_back(&self, path: &str, root: &Root) -> Result<Option<Bytes>, StoreError> {
+        let Some(bytes) = pack(root) else { return Ok(None) };
+        self.put_derived(path, bytes).await?;
+        Ok(Some(self.store.get(path, None).await?.bytes))
+    }
+
+    /// Puts a derived object; where one stands already, or the outcome is unknown, reading back decides.
+    pub(super) async fn put_derived(&self, path: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        match self.store.put_new(path, Bytes::from(bytes), Keep::Derived).await {
+            Ok(_) | Err(StoreError::Taken { .. } | StoreError::Unknown { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn part_path(&self, part: &PartPointer) -> String {
+        self.path(&format!("fold/month={}/{}.json.zst", part.month, part.sha256))
+    }
+
+    /// The fold that an entry names; none if it is missing or not what the entry says.
+    pub(super) async fn read_fold(&self, fold: &FoldPointer) -> Result<Option<Manifest>, LogError> {
+        let path = self.path(&format!("fold/{:020}.json.zst", fold.n));
+        let bytes = match self.store.get(&path, None).await {
+            Ok(object) => object.bytes,
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let root = Some(bytes).filter(|bytes| sha256(bytes) == fold.sha256).and_then(|bytes| unpack::<Root>(&bytes));
+        Ok(root.filter(|root| root.n == fold.n).map(Manifest::from))
+    }
+
+    pub(super) async fn load_months(&self, manifest: &mut Manifest, months: &[String]) -> Result<(), LogError> {
+        for month in months {
+            let Some(pointer) = manifest.months.get(month).and_then(|month| month.stored.clone()) else { continue };
+            let path = self.part_path(&pointer);
+            let bytes = match self.store.get(&path, None).await {
+                Ok(object) => object.bytes,
+                Err(StoreError::Absent { path }) => return Err(LogError::Part { path }),
+                Err(error) => return Err(error.into()),
+            };
+            let part = (sha256(&bytes) == pointer.sha256).then(|| unpack::<Part>(&bytes)).flatten();
+            let part = part.filter(|part| part.month() == month);
+            manifest.add_part(part.ok_or(LogError::Part { path })?);
+        }
+        Ok(())
+    }
+}
