@@ -1,4 +1,86 @@
 //! 6. Images of the whole table: by scan, and the empty base.
 
 pub(crate) mod attribute;
+mod output;
+pub mod ready;
+mod run;
 pub mod scan;
+
+pub use output::bits_for;
+pub use run::{BaseInput, BaseOptions, run};
+
+use serde::Serialize;
+
+use crate::change::Second;
+use crate::change::image::ImageError;
+use crate::manifest::LogError;
+use crate::replay::{ReplayError, Unknown};
+use crate::segment::SegmentError;
+use crate::shard::SourceError;
+use crate::store::StoreError;
+
+/// A base that was committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BaseSummary {
+    /// The entry of its commit.
+    pub n: u64,
+    /// Items.
+    pub items: u64,
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// It supersedes every change stamped at or before this second.
+    pub fence: Second,
+    /// The first time that it serves forward.
+    pub complete_at: Second,
+    /// The service's times of its first and last page.
+    pub scanned: (Second, Second),
+}
+
+/// Why a base was not taken, by what the caller must do.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// Capture has not begun, or the stream is off.
+    #[error("no stream of this table is archived now: start `tailrace capture` first")]
+    NoStream,
+    /// A gap opened while it was taken: take another.
+    #[error("the snapshot was dropped, for something was lost while it was taken: {0}")]
+    Spoilt(Unknown),
+    /// Another run took its place: see whether that one stands.
+    #[error("another run abandoned this snapshot")]
+    Abandoned,
+    /// The caller stopped it.
+    #[error("stopped before the snapshot was complete")]
+    Stopped,
+    /// An item that cannot be read.
+    #[error("an item of the table cannot be read: {0}")]
+    Item(#[source] ImageError),
+    /// The service does not let the table be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The log could not be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log's own rules refuse the base: a bug.
+    #[error("the log refuses the snapshot: {0}")]
+    Refused(String),
+    /// The store did not take a file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file could not be written or read back.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// What was read back is not what was written.
+    #[error("{path} does not hold what was written to it")]
+    Differs {
+        /// Relative to the table's folder.
+        path: String,
+    },
+    /// What was archived meanwhile could not be read.
+    #[error(transparent)]
+    Read(#[from] Box<ReplayError>),
+    /// The runtime ended a task.
+    #[error("a task was interrupted: {0}")]
+    Interrupted(String),
+}

@@ -43,7 +43,7 @@ impl FileSink {
     }
 
     fn failed(&self, error: &io::Error) -> SinkError {
-        self.partial.as_ref().map_or_else(|| ended(), |partial| failure(partial.destination(), error))
+        self.partial.as_ref().map_or_else(ended, |partial| failure(partial.destination(), error))
     }
 }
 
