@@ -51,7 +51,7 @@ impl Default for BaseOptions {
 #[derive(Debug)]
 pub struct BaseInput<'a> {
     /// The table's log, opened for this run.
-    pub log: &'a mut Log,
+    pub log: &'a Log,
     /// What it says; read again as the run goes on.
     pub manifest: &'a mut Manifest,
     /// The archive.

@@ -103,6 +103,13 @@ impl ReplayError {
             Self::Store(StoreError::Denied { .. }) => {
                 (Exit::Credentials, "check the credentials and permissions".to_owned())
             }
+            Self::Log(LogError::FormatNewer { .. }) => (Exit::FormatNewer, "use a newer tailrace".to_owned()),
+            Self::Log(LogError::Hole { .. } | LogError::Forked { .. } | LogError::Part { .. }) => {
+                (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected".to_owned())
+            }
+            Self::Log(LogError::Store(StoreError::Denied { .. })) => {
+                (Exit::Credentials, "check the credentials and permissions".to_owned())
+            }
             Self::Store(_) | Self::Log(_) => (Exit::Failure, "run it again when the archive can be read".to_owned()),
             Self::Sink(error) => sink(error),
         };

@@ -30,7 +30,7 @@ use crate::manifest::{Log, Manifest};
 /// # Errors
 /// [`ReplayError`]; the sink must then be dropped.
 pub async fn run(
-    log: &mut Log,
+    log: &Log,
     manifest: &mut Manifest,
     segments: &Segments,
     plan: Plan,
@@ -45,6 +45,7 @@ pub async fn run(
             Err(error) => return Err(error),
         };
         log.refresh(manifest).await?;
+        log.load_segments(manifest, None, None).await?;
         let proven = current.watermark == Watermark::Proven;
         let again = plan::plan(manifest, current.point.clone(), Options { proven })?;
         if again.changes.iter().chain(&again.base.segments).any(|meta| meta.path == missing) {
