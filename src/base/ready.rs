@@ -33,8 +33,8 @@ pub fn ready(manifest: &Manifest) -> Ready {
     if open.is_empty() {
         return Ready::NoStream;
     }
-    let of_open = manifest.shards.iter().filter(|(key, _)| open.contains(&key.epoch));
-    if let Some((key, _)) = of_open.filter(|(_, shard)| !is_begun(shard)).next() {
+    let mut shards = manifest.shards.iter();
+    if let Some((key, _)) = shards.find(|(key, shard)| open.contains(&key.epoch) && !is_begun(shard)) {
         return Ready::NotYet { why: format!("shard {} has not been read yet", key.id) };
     }
     let Some(fence) = manifest.closed_through else {

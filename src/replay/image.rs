@@ -80,7 +80,12 @@ impl Stretch {
 ///
 /// # Errors
 /// [`ReplayError`]; the sink must then be dropped, unless the run is taken up again.
-pub(super) async fn run(plan: &Plan, segments: &Segments, sink: &mut dyn Sink, given: &mut Total) -> Result<(), ReplayError> {
+pub(super) async fn run(
+    plan: &Plan,
+    segments: &Segments,
+    sink: &mut dyn Sink,
+    given: &mut Total,
+) -> Result<(), ReplayError> {
     judge(plan, segments).await?;
     let mut pass_over = given.items;
     for stretch in stretches(plan) {
