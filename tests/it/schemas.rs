@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
+use serde_json::{Map, Value, json};
+use tailrace::change::TableIdentity;
 use tailrace::manifest::Action;
+use tailrace::manifest::entry::{Entry, EntryError, sha256};
+use tailrace::manifest::{Log, Proposed};
+use tailrace::platform::ids::Ids;
+use tailrace::store::ObjectStore;
+use tailrace::store::memory::MemoryStore;
 
 const PAGE: &str = include_str!("../../schemas/README.md");
 const ENTRY_SCHEMA: &str = include_str!("../../schemas/entry.v1.schema.json");
@@ -28,69 +32,51 @@ fn name(action: &Map<String, Value>) -> &str {
     action["action"].as_str().unwrap()
 }
 
-fn read<T: DeserializeOwned>(members: &Value) -> T {
-    serde_json::from_value(members.clone()).unwrap_or_else(|error| panic!("{error} in {members}"))
+/// An entry's bytes around one action.
+fn entry_of(action: &Map<String, Value>) -> String {
+    let line = json!({
+        "v": 1, "n": 0, "commit_id": "c", "prev_sha256": null, "at": "2026-11-22T10:00:00Z",
+        "writer": {"id": "w", "build": "tailrace/0.1.0"}, "fold": null, "actions": [action],
+    });
+    let line = line.to_string();
+    format!("{line}\n{}\n", sha256(line.as_bytes()))
 }
 
-/// The action that `name` and `members` say.
-fn decode(name: &str, members: &Value) -> Action {
-    match name {
-        "epoch_started" => Action::EpochStarted(read(members)),
-        "epoch_closed" => Action::EpochClosed(read(members)),
-        "shard_awaited" => Action::ShardAwaited(read(members)),
-        "shard_opened" => Action::ShardOpened(read(members)),
-        "shard_closed" => Action::ShardClosed(read(members)),
-        "shard_released" => Action::ShardReleased(read(members)),
-        "segments" => Action::Segments(read(members)),
-        "heartbeat" => Action::Heartbeat(read(members)),
-        "definition" => Action::Definition(read(members)),
-        "seal_started" => Action::SealStarted(read(members)),
-        "seal" => Action::Seal(read(members)),
-        "base_started" => Action::BaseStarted(read(members)),
-        "base" => Action::Base(read(members)),
-        "intent_abandoned" => Action::IntentAbandoned(read(members)),
-        "gap_acknowledged" => Action::GapAcknowledged(read(members)),
-        "void" => Action::Void(read(members)),
-        "collect" => Action::Collect(read(members)),
-        "coverage_ended" => Action::CoverageEnded(read(members)),
-        other => panic!("the page shows {other}, which the code does not know"),
-    }
+/// What the code makes of an action.
+fn decode(action: &Map<String, Value>) -> Result<Entry, EntryError> {
+    Entry::decode(0, entry_of(action).as_bytes())
 }
 
-/// Its name and members again. The match has an arm for every variant, so a new one cannot be forgotten here.
-fn encode(action: &Action) -> (&'static str, Value) {
-    fn json(members: impl Serialize) -> Value {
-        serde_json::to_value(members).unwrap()
-    }
+/// The first action of an entry as the code writes it.
+fn encode(entry: &Entry) -> Value {
+    let bytes = entry.encode().unwrap();
+    let line: Value = serde_json::from_slice(bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    line["actions"][0].clone()
+}
+
+/// Every action that the code knows has an arm here, so a new one cannot go without its example.
+fn shown_as(action: &Action) -> &'static str {
     match action {
-        Action::EpochStarted(members) => ("epoch_started", json(members)),
-        Action::EpochClosed(members) => ("epoch_closed", json(members)),
-        Action::ShardAwaited(members) => ("shard_awaited", json(members)),
-        Action::ShardOpened(members) => ("shard_opened", json(members)),
-        Action::ShardClosed(members) => ("shard_closed", json(members)),
-        Action::ShardReleased(members) => ("shard_released", json(members)),
-        Action::Segments(members) => ("segments", json(members)),
-        Action::Heartbeat(members) => ("heartbeat", json(members)),
-        Action::Definition(members) => ("definition", json(members)),
-        Action::SealStarted(members) => ("seal_started", json(members)),
-        Action::Seal(members) => ("seal", json(members)),
-        Action::BaseStarted(members) => ("base_started", json(members)),
-        Action::Base(members) => ("base", json(members)),
-        Action::IntentAbandoned(members) => ("intent_abandoned", json(members)),
-        Action::GapAcknowledged(members) => ("gap_acknowledged", json(members)),
-        Action::Void(members) => ("void", json(members)),
-        Action::Collect(members) => ("collect", json(members)),
-        Action::CoverageEnded(members) => ("coverage_ended", json(members)),
-        Action::Unknown { name, .. } => panic!("{name} came out as unknown"),
+        Action::EpochStarted(_) => "epoch_started",
+        Action::EpochClosed(_) => "epoch_closed",
+        Action::ShardAwaited(_) => "shard_awaited",
+        Action::ShardOpened(_) => "shard_opened",
+        Action::ShardClosed(_) => "shard_closed",
+        Action::ShardReleased(_) => "shard_released",
+        Action::Segments(_) => "segments",
+        Action::Heartbeat(_) => "heartbeat",
+        Action::Definition(_) => "definition",
+        Action::SealStarted(_) => "seal_started",
+        Action::Seal(_) => "seal",
+        Action::BaseStarted(_) => "base_started",
+        Action::Base(_) => "base",
+        Action::IntentAbandoned(_) => "intent_abandoned",
+        Action::GapAcknowledged(_) => "gap_acknowledged",
+        Action::Void(_) => "void",
+        Action::Collect(_) => "collect",
+        Action::CoverageEnded(_) => "coverage_ended",
+        Action::Unknown { .. } => "unknown",
     }
-}
-
-/// An example without what every action has.
-fn members(action: &Map<String, Value>) -> Value {
-    let mut members = action.clone();
-    members.remove("action");
-    members.remove("need");
-    Value::Object(members)
 }
 
 /// What the entry schema says of each action.
@@ -104,8 +90,9 @@ fn schema_actions() -> BTreeMap<String, Value> {
 #[test]
 fn every_example_of_the_page_reads_and_writes_back_the_same() {
     for example in examples() {
-        let action = decode(name(&example), &members(&example));
-        assert_eq!(encode(&action), (name(&example), members(&example)));
+        let entry = decode(&example).unwrap();
+        assert_eq!(shown_as(&entry.actions[0]), name(&example));
+        assert_eq!(encode(&entry), Value::Object(example));
     }
 }
 
@@ -129,17 +116,15 @@ fn the_schema_names_exactly_the_members_that_the_code_takes() {
             assert!(example.contains_key(*member), "{}: the example lacks {member}", name(&example));
         }
         assert_eq!(def["properties"]["need"]["const"], example["need"], "{}", name(&example));
-        let whole = members(&example);
-        let takes = |value: &Value| std::panic::catch_unwind(|| decode(name(&example), value)).is_ok();
-        for member in whole.as_object().unwrap().keys() {
-            let mut less = whole.clone();
-            less.as_object_mut().unwrap().remove(member);
+        for member in example.keys().filter(|member| *member != "action") {
+            let mut less = example.clone();
+            less.remove(member);
             let optional = !required.contains(member.as_str());
-            assert_eq!(takes(&less), optional, "{} without {member}", name(&example));
+            assert_eq!(decode(&less).is_ok(), optional, "{} without {member}", name(&example));
         }
-        let mut more = whole.clone();
-        more.as_object_mut().unwrap().insert("surprise".to_owned(), Value::Null);
-        assert!(!takes(&more), "{} takes a member that it does not know", name(&example));
+        let mut more = example.clone();
+        more.insert("surprise".to_owned(), Value::Null);
+        assert!(decode(&more).is_err(), "{} takes a member that it does not know", name(&example));
     }
 }
 
@@ -151,23 +136,14 @@ fn the_page_shows_an_archive_json_that_the_code_reads() {
 }
 
 #[test]
-fn the_two_entries_of_the_page_hash_and_chain() {
-    let hash = |bytes: &str| hex::encode(Sha256::digest(bytes.as_bytes()));
-    let first = blocks("entry 0")[0];
-    let second = blocks("entry 1")[0];
-    for (n, entry) in [first, second].into_iter().enumerate() {
-        let lines: Vec<&str> = entry.split('\n').collect();
-        assert_eq!(lines.len(), 3, "two lines, each with its LF");
-        assert_eq!(lines[1], hash(lines[0]));
-        let fields: Value = serde_json::from_str(lines[0]).unwrap();
-        assert_eq!(fields["n"], n);
-        let previous = if n == 0 { Value::Null } else { Value::String(hash(first)) };
-        assert_eq!(fields["prev_sha256"], previous);
-        for action in fields["actions"].as_array().unwrap() {
-            let action = action.as_object().unwrap();
-            decode(name(action), &members(action));
-        }
-    }
+fn the_two_entries_of_the_page_read_hash_and_chain() {
+    let (first, second) = (blocks("entry 0")[0], blocks("entry 1")[0]);
+    let opening = Entry::decode(0, first.as_bytes()).unwrap();
+    assert_eq!(opening.prev_sha256, None);
+    assert_eq!(opening.encode().unwrap(), first, "byte for byte");
+    let next = Entry::decode(1, second.as_bytes()).unwrap();
+    assert_eq!(next.prev_sha256, Some(sha256(first.as_bytes())));
+    assert_eq!(next.encode().unwrap(), second, "byte for byte");
 }
 
 /// The dotted names and sample values of every key that the configuration's schema knows.
@@ -226,4 +202,53 @@ fn known_keys(section: &str) -> BTreeSet<String> {
     let refusal = toml::from_str::<tailrace::config::raw::File>(&format!("{head}surprise = 1\n")).unwrap_err();
     let (_, known) = refusal.message().split_once("expected").unwrap();
     known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The members of an object as the fold's schema names them.
+fn fold_members(def: &str) -> BTreeSet<String> {
+    let schema: Value = serde_json::from_str(include_str!("../../schemas/fold.v1.schema.json")).unwrap();
+    schema["$defs"][def]["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+fn members_of(stored: &[u8]) -> BTreeSet<String> {
+    let value: Map<String, Value> = serde_json::from_slice(&zstd::decode_all(stored).unwrap()).unwrap();
+    value.keys().cloned().collect()
+}
+
+#[tokio::test]
+async fn the_entries_of_the_page_fold_into_what_the_fold_schema_names() {
+    let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+    let table = TableIdentity {
+        account: "111122223333".to_owned(),
+        region: "eu-central-1".to_owned(),
+        name: "orders".to_owned(),
+        table_id: "one".to_owned(),
+    };
+    let (log, mut manifest) = Log::open(Arc::clone(&store), &table, Ids::seeded(1)).await.unwrap();
+    for (n, block) in ["entry 0", "entry 1"].into_iter().enumerate() {
+        let entry = Entry::decode(n as u64, blocks(block)[0].as_bytes()).unwrap();
+        let proposed = log.propose(&mut manifest, entry.at, entry.actions).await.unwrap();
+        assert!(matches!(proposed, Proposed::Committed { .. }), "{proposed:?}");
+    }
+    assert_eq!((manifest.rows, manifest.segments.len(), manifest.bases.len()), (3, 1, 1));
+    let mut idle = manifest.clone();
+    let definition = examples().into_iter().find(|example| name(example) == "definition").unwrap();
+    let definition = decode(&definition).unwrap().actions;
+    let mut folds = Vec::new();
+    for _ in 0..100 {
+        let at = idle.at.unwrap();
+        log.propose(&mut idle, at, definition.clone()).await.unwrap();
+        folds = store.list(&log.path("fold/"), None, None).await.unwrap();
+        if !folds.is_empty() {
+            break;
+        }
+    }
+    let mut kinds = BTreeSet::new();
+    for fold in folds {
+        let kind = if fold.path.contains("month=") { "part" } else { "root" };
+        let stored = store.get(&fold.path, None).await.unwrap();
+        assert_eq!(members_of(&stored.bytes), fold_members(kind), "{}", fold.path);
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds, BTreeSet::from(["part", "root"]));
 }
