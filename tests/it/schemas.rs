@@ -1,5 +1,4 @@
 //! `schemas/` against the code: the worked examples of its page, and the members that the entry schema names.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, also in its helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
