@@ -72,6 +72,12 @@ pub struct DynamoTable {
 }
 
 impl DynamoTable {
+    /// The table of this name or ARN, reached with these settings.
+    #[must_use]
+    pub fn connect(config: &aws_config::SdkConfig, table: impl Into<String>) -> Self {
+        Self::new(Client::new(config), table)
+    }
+
     /// The table of this name or ARN.
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {

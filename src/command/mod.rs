@@ -1,9 +1,19 @@
 //! One verb per file: tables of contents, no logic.
 
+mod archive;
 mod completions;
 mod config;
+mod coverage;
+mod files;
+mod init;
+mod list;
+mod live;
 pub mod output;
+mod replay;
 pub mod signal;
+mod status;
+pub mod table;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -50,6 +60,19 @@ pub struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Make an archive; nothing else ever makes one
+    Init(init::Init),
+    /// Rebuild a table as it was, into a file or a new table
+    #[command(visible_alias = "restore")]
+    Replay(replay::Replay),
+    /// Print the tables, what times they can be restored to, their gaps and snapshots
+    List(list::List),
+    /// Print how far each table is archived, from the archive alone
+    Status(status::Status),
+    /// Check every object of the archive, and that they agree
+    Verify(verify::Verify),
+    /// Print the committed files of a table, and SQL that reads them
+    Files(files::Files),
     /// Print the configuration in force, or check it
     #[command(subcommand)]
     Config(config::Config),
@@ -62,6 +85,12 @@ impl Verb {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
+            Self::Init(_) => "init",
+            Self::Replay(_) => "replay",
+            Self::List(_) => "list",
+            Self::Status(_) => "status",
+            Self::Verify(_) => "verify",
+            Self::Files(_) => "files",
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
         }
@@ -70,9 +99,7 @@ impl Verb {
     /// Whether the first signal only asks it to write what it holds.
     #[must_use]
     pub const fn drains(&self) -> bool {
-        match self {
-            Self::Config(_) | Self::Completions(_) => false,
-        }
+        false
     }
 }
 
@@ -99,6 +126,12 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
     let loaded = file::load(cli.global.config.as_deref())?;
     let context = Context { global: cli.global, loaded, out, stop, matches };
     match cli.verb {
+        Verb::Init(args) => init::run(&context, &args).await,
+        Verb::Replay(args) => replay::run(&context, &args).await,
+        Verb::List(args) => list::run(&context, &args).await,
+        Verb::Status(args) => status::run(&context, &args).await,
+        Verb::Verify(args) => verify::run(&context, &args).await,
+        Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),
         Verb::Completions(args) => completions::run(&args),
     }

@@ -47,7 +47,7 @@ pub(super) struct Root {
     unknown: Vec<UnknownAction>,
     sealed_through: Option<String>,
     sealed_rows_through: Option<String>,
-    parts: Vec<PartPointer>,
+    pub(super) parts: Vec<PartPointer>,
 }
 
 /// The paths of one month.
@@ -79,7 +79,7 @@ impl Manifest {
         months.map(|(month, _)| self.part(month)).collect()
     }
 
-    fn part(&self, month: &str) -> Part {
+    pub(super) fn part(&self, month: &str) -> Part {
         let paths = |set: &BTreeSet<String>| set.iter().filter(|path| month_of(path) == month).cloned().collect();
         let days = self.sealed.iter().filter(|(day, _)| day.get(..7) == Some(month));
         Part {

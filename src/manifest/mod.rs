@@ -5,6 +5,7 @@
 
 pub mod action;
 mod apply;
+pub mod audit;
 mod codec;
 pub mod entry;
 mod fold;

@@ -64,6 +64,12 @@ pub async fn load(region: Option<String>) -> SdkConfig {
         .await
 }
 
+/// No settings at all: for work that stays on this machine, and must not wait for an instance's metadata.
+#[must_use]
+pub fn none() -> SdkConfig {
+    SdkConfig::builder().build()
+}
+
 /// The same settings, signing as `role_arn`, which the present credentials must be allowed to assume.
 pub async fn assume(config: &SdkConfig, role_arn: &str) -> SdkConfig {
     let role = AssumeRoleProvider::builder(role_arn).session_name("tailrace").configure(config).build().await;

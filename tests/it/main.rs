@@ -11,3 +11,4 @@ mod support;
 
 mod schemas;
 mod source;
+mod verify;

@@ -2,3 +2,4 @@
 
 pub(crate) mod dynamo;
 pub(crate) mod streams_server;
+pub(crate) mod world;

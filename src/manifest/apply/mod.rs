@@ -49,7 +49,7 @@ impl Manifest {
     }
 
     /// The same without the copy: after an error the manifest is of no use.
-    pub(super) fn apply_in_place(
+    pub(crate) fn apply_in_place(
         &mut self,
         entry: &Entry,
         stored: &Stored,

@@ -33,6 +33,14 @@ pub struct TableSink {
 }
 
 impl TableSink {
+    /// The same as [`TableSink::create`], reached with these settings.
+    ///
+    /// # Errors
+    /// As [`TableSink::create`].
+    pub async fn connect(config: &aws_config::SdkConfig, new: NewTable<'_>, ids: Ids) -> Result<Self, SinkError> {
+        Self::create(Client::new(config), new, ids).await
+    }
+
     /// Makes the table and waits until it can be written.
     ///
     /// # Errors

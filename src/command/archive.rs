@@ -1,0 +1,130 @@
+//! The archive of a command: opened once, its failures told once.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+
+use super::Context;
+use super::output::Output;
+use super::table::{self, TableName};
+use crate::change::TableIdentity;
+use crate::failure::{Exit, Failure};
+use crate::manifest::{Blocked, Log, LogError, Manifest};
+use crate::platform::{aws, ids::Ids};
+use crate::store::location::Location;
+use crate::store::{self, ObjectStore};
+
+/// An archive that exists.
+#[derive(Debug, Clone)]
+pub(super) struct Archive {
+    pub store: Arc<dyn ObjectStore>,
+    pub ids: Ids,
+    out: Output,
+}
+
+/// One timeline of it, its log folded.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub table: TableIdentity,
+    pub log: Log,
+    pub manifest: Manifest,
+}
+
+impl Context {
+    /// The archive's place, from flag, environment or file.
+    pub(super) fn place(&self) -> Result<&str, Failure> {
+        let given = self.global.archive.as_deref().or(self.loaded.file.archive.as_deref());
+        given.ok_or_else(|| {
+            let next =
+                "give --archive s3://BUCKET/PREFIX or a path, set TAILRACE_ARCHIVE, or write it in tailrace.toml";
+            Failure::new(Exit::Usage, "no archive is named", "--archive", next)
+        })
+    }
+
+    /// AWS settings for the archive: none are looked for where it lies on this machine.
+    pub(super) async fn aws_of_archive(&self) -> Result<SdkConfig, Failure> {
+        let location = Location::parse(self.place()?).map_err(|error| error.failure())?;
+        if matches!(location, Location::Local(_)) {
+            return Ok(aws::none());
+        }
+        let config = aws::load(None).await;
+        aws::check(&config).await.map(|()| config)
+    }
+
+    /// The archive, which must exist: nothing but `init` makes one.
+    pub(super) async fn archive(&self) -> Result<Archive, Failure> {
+        let config = self.aws_of_archive().await?;
+        let (store, _) = store::open(self.place()?, &config).await?;
+        Ok(Archive { store, ids: Ids::random(), out: self.out.clone() })
+    }
+}
+
+impl Archive {
+    /// Its place, for messages.
+    pub(super) fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// Every timeline that `name` may mean, or all; at least one if a name is given.
+    pub(super) async fn timelines(&self, name: Option<&TableName>) -> Result<Vec<TableIdentity>, Failure> {
+        let all = table::timelines(self.store.as_ref()).await.map_err(|error| error.failure(&self.location()))?;
+        match name {
+            Some(name) => table::candidates(&all, name, &self.location()),
+            None => Ok(all),
+        }
+    }
+
+    /// Folds the log of one timeline.
+    pub(super) async fn open(&self, table: TableIdentity) -> Result<Opened, Failure> {
+        let opened = Log::open(Arc::clone(&self.store), &table, self.ids.clone()).await;
+        let (log, manifest) = opened.map_err(|error| log_failure(&error, &self.location()))?;
+        if let Some(blocked) = &manifest.blocked {
+            self.out.warn(&blocked_at(blocked, &table));
+        }
+        Ok(Opened { table, log, manifest })
+    }
+
+    /// Folds the logs of every timeline that `name` may mean.
+    pub(super) async fn open_all(&self, name: Option<&TableName>) -> Result<Vec<Opened>, Failure> {
+        let mut opened = Vec::new();
+        for table in self.timelines(name).await? {
+            opened.push(self.open(table).await?);
+        }
+        Ok(opened)
+    }
+}
+
+impl Opened {
+    /// Makes every live segment known, not only the recent ones.
+    pub(super) async fn load_all(&mut self, place: &str) -> Result<(), Failure> {
+        let loaded = self.log.load_segments(&mut self.manifest, None, None).await;
+        loaded.map_err(|error| log_failure(&error, place))
+    }
+}
+
+/// Readers serve what stands before an entry without effect, and say so.
+fn blocked_at(blocked: &Blocked, table: &TableIdentity) -> Failure {
+    let what = format!(
+        "entry {} of the log has no effect: {}; what was committed before it is served",
+        blocked.n, blocked.why
+    );
+    Failure::new(
+        Exit::VerificationFailed,
+        what,
+        table.to_string(),
+        "run `tailrace verify` to see everything that is affected",
+    )
+}
+
+/// What a command says of a log that cannot be read or written.
+pub(super) fn log_failure(error: &LogError, place: &str) -> Failure {
+    let (exit, next) = match error {
+        LogError::Store(error) => return error.failure(place),
+        LogError::FormatNewer { .. } => (Exit::FormatNewer, "install a newer tailrace"),
+        LogError::Blocked { .. } | LogError::Hole { .. } | LogError::Forked { .. } | LogError::Part { .. } => {
+            (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected")
+        }
+        LogError::Unwritable(_) => (Exit::Failure, "report this: what was archived is not affected"),
+    };
+    Failure::new(exit, error.to_string(), place, next)
+}

@@ -1,0 +1,81 @@
+//! What `replay` prints: the plan, and what became of it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::change::{Second, TableIdentity};
+use crate::replay::{Plan, Point, Total, Unknown};
+
+/// The plan, for people and in short for machines.
+pub(super) struct Planned<'a>(pub &'a Plan);
+
+impl fmt::Display for Planned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Planned<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Short<'a> {
+            point: &'a Point,
+            way: String,
+            snapshot: u64,
+            snapshot_complete_at: Second,
+            files: usize,
+            rows: u64,
+            bytes: u64,
+            covered_through: Second,
+            is_final: bool,
+            late: bool,
+            unknown: &'a [Unknown],
+        }
+        let plan = self.0;
+        let short = Short {
+            point: &plan.point,
+            way: format!("{:?}", plan.way).to_lowercase(),
+            snapshot: plan.base.n,
+            snapshot_complete_at: plan.base.complete_at,
+            files: plan.changes.len() + plan.base.segments.len(),
+            rows: plan.rows,
+            bytes: plan.bytes,
+            covered_through: plan.covered_through,
+            is_final: plan.is_final,
+            late: plan.late,
+            unknown: &plan.unknown,
+        };
+        short.serialize(serializer)
+    }
+}
+
+/// A replay that was written.
+#[derive(Debug, Serialize)]
+pub(super) struct Replayed {
+    table: String,
+    point: Point,
+    into: String,
+    items: u64,
+    /// Order-free digest of the items: equal for equal answers.
+    digest: String,
+}
+
+impl Replayed {
+    pub(super) fn of(table: &TableIdentity, point: &Point, total: &Total, into: &str) -> Self {
+        Self {
+            table: table.to_string(),
+            point: point.clone(),
+            into: into.to_owned(),
+            items: total.items,
+            digest: format!("{:032x}", total.digest),
+        }
+    }
+}
+
+impl fmt::Display for Replayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} items of {} as of {} into {}", self.items, self.table, self.point, self.into)?;
+        write!(f, "digest {}; exact for each item, not across items of one transaction", self.digest)
+    }
+}

@@ -1,0 +1,104 @@
+//! `tailrace verify`
+
+use std::fmt;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::Context;
+use super::archive::log_failure;
+use super::table::TableName;
+use crate::failure::{Exit, Failure};
+use crate::verify::{self, Counts, Finding, Level, State, VerifyError};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Only this table
+    #[arg(long = "table", short = 't', value_name = "TABLE")]
+    table: Option<String>,
+    /// How deep to look
+    #[arg(long, value_name = "LEVEL", env = "TAILRACE_LEVEL", default_value = "full")]
+    level: Depth,
+}
+
+/// How deep to look.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Depth {
+    /// The log, with what is derived from it
+    Log,
+    /// Every object and every row
+    Full,
+}
+
+pub(super) async fn run(context: &Context, args: &Verify) -> Result<(), Failure> {
+    let name = args.table.as_deref().map(str::parse::<TableName>).transpose()?;
+    let archive = context.archive().await?;
+    let level = match args.level {
+        Depth::Log => Level::Log,
+        Depth::Full => Level::Full,
+    };
+    let mut total = Counts::default();
+    let mut first = None;
+    for table in archive.timelines(name.as_ref()).await? {
+        let bar = context.out.progress(0, &table.name);
+        let told = |finding: &Finding| {
+            context.out.result("finding", finding);
+            if first.is_none() && finding.state != State::Orphan {
+                first = Some(finding.clone());
+            }
+        };
+        let counts = verify::table(&archive.store, &table, level, told, |entries, of| {
+            bar.set_length(of);
+            bar.set_position(entries);
+        })
+        .await
+        .map_err(|error| failure(&error, &archive.location()))?;
+        bar.finish_and_clear();
+        context.out.result("verified", &Verified { table: table.to_string(), counts });
+        total.add(&counts);
+    }
+    context.out.summary(&Summary(total));
+    first.map_or(Ok(()), |finding| Err(damaged(&finding, &total)))
+}
+
+fn damaged(first: &Finding, total: &Counts) -> Failure {
+    let damaged = total.lost + total.altered + total.contradictions;
+    let what = match damaged {
+        1 => format!("1 object is damaged: {}", first.reason),
+        many => format!("{many} objects are damaged; the first: {}", first.reason),
+    };
+    let next =
+        "restore the objects from a copy or from the bucket's versions; replays that need them refuse until then";
+    Failure::new(Exit::VerificationFailed, what, &first.object, next)
+}
+
+fn failure(error: &VerifyError, place: &str) -> Failure {
+    match error {
+        VerifyError::Store(error) => error.failure(place),
+        VerifyError::Log(error) => log_failure(error, place),
+    }
+}
+
+#[derive(Serialize)]
+struct Verified {
+    table: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.table, self.counts)
+    }
+}
+
+#[derive(Serialize)]
+struct Summary(Counts);
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sound = if self.0.is_sound() { "the archive is sound" } else { "the archive is damaged" };
+        write!(f, "{sound}")
+    }
+}

@@ -1,0 +1,72 @@
+//! For verification: what is derived from the log, compared with a manifest that was folded from entry 0.
+
+use super::entry::sha256;
+use super::fold::{Part, Root, unpack};
+use super::pack;
+use super::state::{Manifest, PartPointer};
+
+/// Entries in a pack.
+pub const PACKED: u64 = pack::ENTRIES;
+
+/// The root of a fold as it lies in the store.
+#[derive(Debug)]
+pub struct StoredFold(Root);
+
+/// A part that a stored fold names.
+#[derive(Debug, Clone)]
+pub struct StoredPart(PartPointer);
+
+impl StoredFold {
+    /// Reads a root; none for bytes that are none of this version.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        unpack(bytes).map(Self)
+    }
+}
+
+impl StoredPart {
+    /// Its path in the table's folder.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("fold/month={}/{}.json.zst", self.0.month, self.0.sha256)
+    }
+}
+
+impl Manifest {
+    /// The parts of `fold` that were not compared with this manifest since their month last changed.
+    #[must_use]
+    pub fn parts_to_compare(&self, fold: &StoredFold) -> Vec<StoredPart> {
+        let stored =
+            |part: &&PartPointer| self.months.get(&part.month).and_then(|month| month.stored.as_ref()) == Some(*part);
+        fold.0.parts.iter().filter(|part| !stored(part)).cloned().map(StoredPart).collect()
+    }
+
+    /// Whether `bytes` are the part, and say of their month what this manifest says.
+    pub fn compare_part(&mut self, part: &StoredPart, bytes: &[u8]) -> bool {
+        let same = sha256(bytes) == part.0.sha256
+            && unpack::<Part>(bytes).is_some_and(|read| read == self.part(&part.0.month));
+        if let Some(month) = self.months.get_mut(&part.0.month).filter(|_| same) {
+            month.stored = Some(part.0.clone());
+        }
+        same
+    }
+
+    /// Whether `fold` is this manifest, its parts having been compared.
+    #[must_use]
+    pub fn equals(&self, fold: &StoredFold) -> bool {
+        self.root().is_some_and(|root| root == fold.0)
+    }
+}
+
+/// The path in the table's folder of the pack that begins at entry `first`.
+#[must_use]
+pub fn pack_path(first: u64) -> String {
+    pack::path(first)
+}
+
+/// The SHA-256 of each entry of a pack, in order; none if it is not whole or does not chain to `before`.
+#[must_use]
+pub fn pack_hashes(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<String>> {
+    let slots = pack::decode(first, before, stored)?;
+    Some(slots.into_iter().map(|slot| slot.stored.sha256).collect())
+}

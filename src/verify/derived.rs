@@ -1,0 +1,164 @@
+//! Folds and packs: derived from the log, and so compared with what the log says at their entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::chain::Walk;
+use super::report::State;
+use super::{Scrub, VerifyError, orphans};
+use crate::manifest::audit::{self, StoredFold};
+use crate::manifest::entry::sha256;
+use crate::store::{ObjectStore, StoreError};
+
+/// Folds and packs as a listing shows them, less what was compared already.
+#[derive(Debug, Default)]
+pub(super) struct Derived {
+    /// Roots of folds by entry.
+    roots: BTreeSet<u64>,
+    /// Parts of folds, by path.
+    parts: BTreeSet<String>,
+    /// Packs by first entry.
+    packs: BTreeSet<u64>,
+    /// Objects whose name says nothing.
+    strange: Vec<String>,
+    /// Hashes of roots that were found sound, until a newer one is named.
+    sound: BTreeMap<u64, String>,
+    /// Roots that were told of, sound or not.
+    told: BTreeSet<u64>,
+    /// Hashes of the entries since the last full pack.
+    hashes: Vec<String>,
+    /// The hash of the entry before those.
+    before: Option<String>,
+}
+
+impl Derived {
+    pub(super) async fn list(store: &dyn ObjectStore, folder: &str) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        for tier in ["fold/", "pack/"] {
+            orphans::each(store, &format!("{folder}/{tier}"), |object| {
+                found.sort(object.path.strip_prefix(folder).unwrap_or_default().trim_start_matches('/'));
+            })
+            .await?;
+        }
+        Ok(found)
+    }
+
+    fn sort(&mut self, path: &str) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let root = name.strip_suffix(".json.zst").filter(|digits| digits.len() == 20).and_then(|d| d.parse().ok());
+        let pack =
+            name.get(..10).and_then(|digits| digits.parse().ok()).filter(|first| audit::pack_path(*first) == path);
+        match (root, pack) {
+            (Some(n), _) if path == root_path(n) => drop(self.roots.insert(n)),
+            (_, Some(first)) => drop(self.packs.insert(first)),
+            _ if path.starts_with("fold/month=") => drop(self.parts.insert(path.to_owned())),
+            _ => self.strange.push(path.to_owned()),
+        }
+    }
+}
+
+fn root_path(n: u64) -> String {
+    format!("fold/{n:020}.json.zst")
+}
+
+impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
+    /// Compares what is derived from the entries up to the one just read.
+    pub(super) async fn derived(&mut self, derived: &mut Derived, walk: &mut Walk) -> Result<(), VerifyError> {
+        let Some(n) = walk.next.checked_sub(1) else { return Ok(()) };
+        if derived.roots.remove(&n) {
+            self.root(derived, walk, n).await?;
+        }
+        if let Some(named) = walk.named.take() {
+            match derived.sound.get(&named.n) {
+                Some(hash) if *hash == named.sha256 => derived.sound = derived.sound.split_off(&named.n),
+                Some(_) => self.tell(State::Altered, &root_path(named.n), format!("entry {n} names another hash")),
+                None if walk.folds && derived.told.insert(named.n) => {
+                    self.tell(State::Lost, &root_path(named.n), format!("entry {n} names it and it is not there"));
+                }
+                None => {}
+            }
+        }
+        derived.hashes.extend(walk.before.clone());
+        if derived.hashes.len() as u64 == audit::PACKED {
+            self.pack(derived, n + 1 - audit::PACKED).await?;
+        }
+        Ok(())
+    }
+
+    async fn root(&mut self, derived: &mut Derived, walk: &mut Walk, n: u64) -> Result<(), VerifyError> {
+        let path = root_path(n);
+        let Some(bytes) = self.bytes(&path).await? else { return Ok(()) };
+        let hash = sha256(&bytes);
+        derived.told.insert(n);
+        let Some(root) = StoredFold::read(&bytes) else {
+            self.tell(State::Altered, &path, "it is no fold");
+            return Ok(());
+        };
+        if !walk.folds {
+            derived.sound.insert(n, hash);
+            return Ok(());
+        }
+        for part in walk.manifest.parts_to_compare(&root) {
+            let part_path = part.path();
+            derived.parts.remove(&part_path);
+            match self.bytes(&part_path).await? {
+                None => {
+                    self.tell(State::Lost, &part_path, format!("the fold of entry {n} names it and it is not there"));
+                }
+                Some(bytes) if walk.manifest.compare_part(&part, &bytes) => {}
+                Some(_) => self.tell(State::Altered, &part_path, "it is not what the log says"),
+            }
+        }
+        if walk.manifest.equals(&root) {
+            self.counts.folds += 1;
+            derived.sound.insert(n, hash);
+        } else {
+            self.tell(State::Altered, &path, "it is not what the log says at its entry");
+        }
+        Ok(())
+    }
+
+    async fn pack(&mut self, derived: &mut Derived, first: u64) -> Result<(), VerifyError> {
+        let hashes = std::mem::take(&mut derived.hashes);
+        let before = std::mem::replace(&mut derived.before, hashes.last().cloned());
+        if !derived.packs.remove(&first) {
+            return Ok(());
+        }
+        let path = audit::pack_path(first);
+        let Some(bytes) = self.bytes(&path).await? else { return Ok(()) };
+        if audit::pack_hashes(first, before.as_deref(), &bytes).is_some_and(|held| held == hashes) {
+            self.counts.packs += 1;
+        } else {
+            self.tell(State::Altered, &path, "it does not hold the bytes of its entries");
+        }
+        Ok(())
+    }
+
+    /// What no entry reached: parts by the hash in their name, the rest by what it claims.
+    pub(super) async fn left_over(&mut self, derived: &Derived) -> Result<(), VerifyError> {
+        for path in &derived.parts {
+            let Some(bytes) = self.bytes(path).await? else { continue };
+            if !path.ends_with(&format!("/{}.json.zst", sha256(&bytes))) {
+                self.tell(State::Altered, path, "its hash is not the one in its name");
+            }
+        }
+        let roots = derived.roots.iter().map(|n| root_path(*n));
+        for path in roots.chain(derived.packs.iter().map(|first| audit::pack_path(*first))) {
+            self.tell(State::Altered, &path, "the entries that it is made of are not there");
+        }
+        for path in &derived.strange {
+            self.tell(State::Orphan, path, "nothing of this format has such a name");
+        }
+        Ok(())
+    }
+
+    async fn bytes(&mut self, path: &str) -> Result<Option<bytes::Bytes>, VerifyError> {
+        match self.store.get(&format!("{}/{path}", self.folder), None).await {
+            Ok(object) => {
+                self.counts.bytes += object.bytes.len() as u64;
+                Ok(Some(object.bytes))
+            }
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

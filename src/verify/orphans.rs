@@ -1,0 +1,58 @@
+//! Objects that nothing names: what an interrupted write leaves behind. Told with their age, no damage.
+
+use std::collections::BTreeSet;
+
+use crate::manifest::Manifest;
+use crate::store::{ObjectInfo, ObjectStore, StoreError};
+
+/// Objects of one listing.
+const PAGE: usize = 1000;
+/// Folders of segments, under a table's own.
+const FOLDERS: [&str; 4] = ["raw/", "sealed/", "base/", "repair/"];
+
+/// Calls `found` with every object under the table's folder that neither the log nor an open intent names.
+pub(super) async fn find(
+    store: &dyn ObjectStore,
+    folder: &str,
+    manifest: &Manifest,
+    mut found: impl FnMut(&str, &ObjectInfo),
+) -> Result<(), StoreError> {
+    let bases: BTreeSet<&str> =
+        manifest.bases.iter().flat_map(|base| &base.base.segments).map(|meta| meta.path.as_str()).collect();
+    let intents: Vec<String> = manifest.intents.keys().map(|n| format!("{n}-")).collect();
+    let replaced: BTreeSet<&str> = manifest.sealed.values().flatten().map(String::as_str).collect();
+    let known = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        manifest.segments.contains_key(path)
+            || bases.contains(path)
+            || replaced.contains(path)
+            || intents.iter().any(|intent| !path.starts_with("raw/") && name.starts_with(intent.as_str()))
+    };
+    for tier in FOLDERS {
+        each(store, &format!("{folder}/{tier}"), |object| {
+            let path = object.path.strip_prefix(folder).and_then(|path| path.strip_prefix('/'));
+            if let Some(path) = path.filter(|path| !known(path)) {
+                found(path, object);
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Lists page by page: a folder may hold millions.
+pub(super) async fn each(
+    store: &dyn ObjectStore,
+    prefix: &str,
+    mut with: impl FnMut(&ObjectInfo),
+) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list(prefix, after.as_deref(), Some(PAGE)).await?;
+        page.iter().for_each(&mut with);
+        match page.last() {
+            Some(last) if page.len() == PAGE => after = Some(last.path.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
