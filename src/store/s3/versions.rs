@@ -42,7 +42,7 @@ impl S3Store {
             let page = request.send().await.map_err(|error| error::of_read(path, &error))?;
             let versions = page.versions.unwrap_or_default();
             let ours = versions.iter().filter(|version| version.key.as_deref() == Some(key.as_str()));
-            if let Some(last) = ours.last() {
+            if let Some(last) = ours.next_back() {
                 oldest.clone_from(&last.version_id);
             }
             // Keys are listed in order: once another one follows, all versions of ours were shown.
