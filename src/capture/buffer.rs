@@ -15,7 +15,7 @@ use crate::manifest::{Shard, ShardClosed, ShardKey, Span};
 
 /// How a shard ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(super) enum End {
     /// The null iterator was seen.
     Seen,
     /// It vanished before; the service's time of that answer.
@@ -33,16 +33,16 @@ enum Item {
 
 /// A shard delivered a record that its lineage says was delivered before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disorder {
+pub(super) struct Disorder {
     /// The record.
-    pub sequence: Sequence,
+    pub(super) sequence: Sequence,
     /// What every record of this shard lies above.
-    pub above: Sequence,
+    pub(super) above: Sequence,
 }
 
 /// What the log says about the rows at hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub(super) enum Standing {
     /// What is left follows the log.
     Kept,
     /// The log moved in a way that these rows cannot follow: they are gone, and reading begins again at its `through`.
@@ -53,7 +53,7 @@ pub enum Standing {
 
 /// The rows of one shard between its reader and the log.
 #[derive(Debug)]
-pub struct Buffer {
+pub(super) struct Buffer {
     /// Every record of the shard lies above: its start, and its parent's last.
     above: Sequence,
     /// What is buffered follows this without a hole.
@@ -69,40 +69,40 @@ pub struct Buffer {
 
 /// A page, as its reader hands it over.
 #[derive(Debug)]
-pub struct Arrived {
+pub(super) struct Arrived {
     /// Its changes.
-    pub changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
     /// The service's time.
-    pub at: Second,
+    pub(super) at: Second,
     /// The first page of a read from the trim horizon.
-    pub from_trim_horizon: bool,
+    pub(super) from_trim_horizon: bool,
     /// The shard's end.
-    pub null: bool,
+    pub(super) null: bool,
     /// The shard has been empty for long enough.
-    pub idle: bool,
+    pub(super) idle: bool,
     /// The memory that the page holds.
-    pub held: Held,
+    pub(super) held: Held,
 }
 
 /// What the next entry would hold of one shard.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub(super) struct Draft {
     /// A gap, a span with rows, both in this order, or neither.
-    pub spans: Vec<Span>,
+    pub(super) spans: Vec<Span>,
     /// The rows of the span.
-    pub rows: Vec<Stamped>,
+    pub(super) rows: Vec<Stamped>,
     /// The shard's end, when nothing is left after the spans.
-    pub closed: Option<ShardClosed>,
+    pub(super) closed: Option<ShardClosed>,
     /// Rows lifted past their stamp.
-    pub lifted: u64,
+    pub(super) lifted: u64,
     /// Rows stamped by the service more than a minute ahead.
-    pub ahead: u64,
+    pub(super) ahead: u64,
 }
 
 impl Buffer {
     /// An empty buffer behind `shard`, whose parent was read through `parent`.
     #[must_use]
-    pub fn new(shard: &Shard, parent: Option<Sequence>) -> Self {
+    pub(super) fn new(shard: &Shard, parent: Option<Sequence>) -> Self {
         let above = parent.map_or(shard.start.before(), |parent| parent.max(shard.start.before()));
         let (after, gaps) = (shard.through, shard.gaps);
         Self { above, after, cursor: after, gaps, items: VecDeque::new(), end: None, idle: None }
@@ -112,7 +112,7 @@ impl Buffer {
     ///
     /// # Errors
     /// A record at or below what the lineage delivered before.
-    pub fn push(&mut self, page: Arrived) -> Result<(), Disorder> {
+    pub(super) fn push(&mut self, page: Arrived) -> Result<(), Disorder> {
         if let Some(bad) = page.changes.iter().find(|change| change.sequence <= self.above) {
             return Err(Disorder { sequence: bad.sequence, above: self.above });
         }
@@ -135,19 +135,19 @@ impl Buffer {
     }
 
     /// The reading was interrupted: the shard is not idle for now.
-    pub const fn disturb(&mut self) {
+    pub(super) const fn disturb(&mut self) {
         self.idle = None;
     }
 
     /// The shard vanished.
-    pub const fn lose(&mut self, at: Second) {
+    pub(super) const fn lose(&mut self, at: Second) {
         self.idle = None;
         self.end = Some(End::Lost(at));
     }
 
     /// Bytes of pages held.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let bytes = self.items.iter().map(|item| match item {
             Item::Rows { held, .. } => held.bytes(),
             Item::Horizon { .. } => 0,
@@ -157,26 +157,26 @@ impl Buffer {
 
     /// Whether an entry is wanted soon for more than rows: an end was seen, or a loss waits to be stated.
     #[must_use]
-    pub fn urgent(&self, shard: &Shard) -> bool {
+    pub(super) fn urgent(&self, shard: &Shard) -> bool {
         self.end.is_some()
             || matches!(self.items.front(), Some(Item::Horizon { at, .. }) if !trim::complete(shard.sure, *at))
     }
 
     /// Whether rows wait.
     #[must_use]
-    pub fn has_rows(&self) -> bool {
+    pub(super) fn has_rows(&self) -> bool {
         self.items.iter().any(|item| matches!(item, Item::Rows { .. }))
     }
 
     /// What a heartbeat may rest on: nothing waits, and the run of empty pages is long enough.
     #[must_use]
-    pub fn idle(&self, shard: &Shard) -> Option<Idle> {
+    pub(super) fn idle(&self, shard: &Shard) -> Option<Idle> {
         let quiet = self.end.is_none() && !self.has_rows() && !self.urgent(shard);
         self.idle.filter(|_| quiet).map(|at| Idle { at, through: self.cursor })
     }
 
     /// Follows the log, whoever moved it: drops what is committed, or everything where the rows no longer fit.
-    pub fn reconcile(&mut self, shard: &Shard) -> Standing {
+    pub(super) fn reconcile(&mut self, shard: &Shard) -> Standing {
         if shard.closed_at.is_some() {
             self.items.clear();
             self.end = None;
@@ -194,7 +194,7 @@ impl Buffer {
     }
 
     /// Our own entry is in the log: its gap is no reason to read again.
-    pub fn committed(&mut self, shard: &Shard) {
+    pub(super) fn committed(&mut self, shard: &Shard) {
         self.gaps = shard.gaps;
         if let Some(Item::Horizon { .. }) = self.items.front()
             && !self.has_rows()
@@ -238,7 +238,7 @@ impl Buffer {
     /// What the next entry would hold: at most one stretch of reading, for a loss between two must be judged
     /// by the fold that holds the first.
     #[must_use]
-    pub fn draft(&self, key: &ShardKey, shard: &Shard, epoch_floor: Second) -> Draft {
+    pub(super) fn draft(&self, key: &ShardKey, shard: &Shard, epoch_floor: Second) -> Draft {
         let mut draft = Draft::default();
         let mut stamper = Stamper { cut: shard.cut, floor: shard.floor, epoch_floor };
         let mut after = shard.through;
@@ -274,7 +274,7 @@ impl Item {
 impl Draft {
     /// Whether there is nothing to commit.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.spans.is_empty() && self.closed.is_none()
     }
 

@@ -8,28 +8,49 @@
 //! through a bounded queue. The judgements themselves ([`openings`], [`trim`], [`stamp`], [`heartbeat`],
 //! [`start`]) are pure.
 
-pub mod buffer;
+mod batcher;
+mod buffer;
+mod committer;
+mod error;
+mod flush;
 pub mod heartbeat;
 pub mod openings;
 mod options;
-pub mod reader;
+mod pump;
+mod reader;
+mod readers;
 mod report;
+mod run;
 pub mod stamp;
 pub mod start;
+mod survey;
 pub mod trim;
+mod uploader;
 
 #[cfg(test)]
 pub(crate) mod fixture;
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::CaptureError;
 pub use options::CaptureOptions;
 pub use report::{CaptureSummary, Counts, Ended, Observer, Progress};
 
+use crate::manifest::{Log, LogError, Manifest};
+use crate::platform::clock::sleep;
 use crate::platform::ids::Ids;
+use crate::platform::retry::Backoff;
+use crate::segment::Facts;
 use crate::shard::StreamSource;
 use crate::shard::table::TableFacts;
-use crate::store::ObjectStore;
+use crate::store::{ObjectStore, StoreError};
+use committer::Committer;
+use run::Run;
+use uploader::Uploader;
 
 /// Opens a stream by its ARN: an epoch that was left open is read to its end before the next begins.
 pub type Streams = Arc<dyn Fn(&str) -> Arc<dyn StreamSource> + Send + Sync>;
@@ -42,10 +63,97 @@ pub struct CaptureInput {
     pub streams: Streams,
     /// The archive.
     pub store: Arc<dyn ObjectStore>,
+    /// The archive's origin id, for the footers of segments.
+    pub origin: String,
     /// Names and jitter.
     pub ids: Ids,
     /// How to go about it.
     pub options: CaptureOptions,
     /// Who is told.
     pub observer: Observer,
+}
+
+/// How long a capture that is told to stop may go on committing what it has read.
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+/// This build, in segments' footers.
+const BUILD: &str = concat!("tailrace/", env!("CARGO_PKG_VERSION"));
+
+/// The capture of one table.
+pub struct Capture {
+    input: CaptureInput,
+}
+
+impl Capture {
+    /// A capture that has not begun.
+    #[must_use]
+    pub const fn new(input: CaptureInput) -> Self {
+        Self { input }
+    }
+
+    /// Captures until `stop`, the goal of `once`, or the end of the table's streams.
+    ///
+    /// # Errors
+    /// As [`CaptureError`] says. Nothing is lost by any of them: the next run begins where the log ends.
+    pub async fn run(self, stop: CancellationToken) -> Result<CaptureSummary, CaptureError> {
+        let input = &self.input;
+        let Some((log, manifest)) = input.open_log(&stop).await? else {
+            return Ok(CaptureSummary {
+                ended: Ended::Stopped,
+                counts: Counts::default(),
+                closed_through: None,
+                proven_through: None,
+            });
+        };
+        let committer = Committer::new(log, manifest, Arc::clone(&input.observer));
+        let mut run = Run { input, committer, uploader: input.uploader(), goal: None };
+        let late = async {
+            stop.cancelled().await;
+            sleep(DRAIN_LIMIT).await;
+        };
+        let ended = tokio::select! {
+            ended = run.run(&stop) => ended?,
+            () = late => Ended::StoppedUndrained,
+        };
+        Ok(run.summary(ended))
+    }
+}
+
+impl CaptureInput {
+    /// Opens the log; while the store does not answer, tries again until told to stop.
+    async fn open_log(&self, stop: &CancellationToken) -> Result<Option<(Log, Manifest)>, CaptureError> {
+        let mut pause = Backoff::new(self.ids.clone(), Duration::from_millis(200), Duration::from_secs(10));
+        loop {
+            match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
+                Ok(opened) => return Ok(Some(opened)),
+                Err(LogError::Store(error @ (StoreError::Unavailable { .. } | StoreError::Unknown { .. }))) => {
+                    let delay = pause.step();
+                    let waiting =
+                        Progress::Waiting { why: error.to_string(), attempts: pause.attempts(), operator: false };
+                    (self.observer)(&waiting);
+                    tokio::select! {
+                        () = sleep(delay) => {}
+                        () = stop.cancelled() => return Ok(None),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn uploader(&self) -> Uploader {
+        let facts = Facts {
+            origin: self.origin.clone(),
+            table_arn: self.facts.arn.clone(),
+            table_id: self.facts.identity.table_id.clone(),
+            keys: self.facts.keys.clone(),
+            writer: BUILD.to_owned(),
+        };
+        Uploader {
+            store: Arc::clone(&self.store),
+            folder: self.facts.identity.folder(),
+            facts,
+            ids: self.ids.clone(),
+            observer: Arc::clone(&self.observer),
+        }
+    }
 }

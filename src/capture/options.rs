@@ -50,6 +50,12 @@ impl CaptureOptions {
         (self.settle / 4).clamp(Duration::from_millis(250), Duration::from_secs(30))
     }
 
+    /// Between the first two heartbeats of an idle table.
+    #[must_use]
+    pub fn heartbeat_pace(&self) -> Duration {
+        (self.settle / 2).clamp(Duration::from_millis(500), Duration::from_secs(60))
+    }
+
     /// Between the two listings with which an epoch begins: 10 s, less where `settle` says that the endpoint is no AWS.
     #[must_use]
     pub fn second_listing(&self) -> Duration {

@@ -26,7 +26,7 @@ const MISSING: u32 = 3;
 
 /// The memory that one page holds; given back when it is dropped.
 #[derive(Debug)]
-pub struct Held {
+pub(super) struct Held {
     bytes: u64,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -34,33 +34,33 @@ pub struct Held {
 impl Held {
     /// Memory that nobody counts.
     #[must_use]
-    pub const fn free(bytes: u64) -> Self {
+    pub(super) const fn free(bytes: u64) -> Self {
         Self { bytes, _permit: None }
     }
 
     /// Its size.
     #[must_use]
-    pub const fn bytes(&self) -> u64 {
+    pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
 /// What a reader hands over.
 #[derive(Debug)]
-pub struct Delivery {
+pub(super) struct Delivery {
     /// The shard.
-    pub key: ShardKey,
+    pub(super) key: ShardKey,
     /// Which reader of this shard sent it: those of an earlier one are too late.
-    pub generation: u64,
+    pub(super) generation: u64,
     /// What happened.
-    pub event: TailEvent,
+    pub(super) event: TailEvent,
     /// The memory of its page.
-    pub held: Held,
+    pub(super) held: Held,
 }
 
 /// The memory that all readers of one table share.
 #[derive(Debug, Clone)]
-pub struct Budget {
+pub(super) struct Budget {
     units: Arc<Semaphore>,
     page: u32,
 }
@@ -68,7 +68,7 @@ pub struct Budget {
 impl Budget {
     /// A budget of `bytes`, at least one page.
     #[must_use]
-    pub fn new(bytes: u64) -> Self {
+    pub(super) fn new(bytes: u64) -> Self {
         let units = usize::try_from(bytes / UNIT).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
         let page = PAGE_UNITS.min(u32::try_from(units).unwrap_or(PAGE_UNITS));
         Self { units: Arc::new(Semaphore::new(units)), page }
@@ -130,29 +130,29 @@ impl StreamSource for Metered {
 
 /// What a reader needs to run.
 #[derive(Debug)]
-pub struct Reading {
+pub(super) struct Reading {
     /// The stream.
-    pub source: Arc<dyn StreamSource>,
+    pub(super) source: Arc<dyn StreamSource>,
     /// The shard.
-    pub key: ShardKey,
+    pub(super) key: ShardKey,
     /// Counts the readers of this shard.
-    pub generation: u64,
+    pub(super) generation: u64,
     /// The table's key.
-    pub keys: Arc<KeySchema>,
+    pub(super) keys: Arc<KeySchema>,
     /// Where it begins.
-    pub from: ReadFrom,
+    pub(super) from: ReadFrom,
     /// How long a shard must be empty before it is idle.
-    pub settle: Duration,
+    pub(super) settle: Duration,
     /// Its memory.
-    pub budget: Budget,
+    pub(super) budget: Budget,
     /// Jitter.
-    pub ids: Ids,
+    pub(super) ids: Ids,
     /// Where it delivers.
-    pub to: mpsc::Sender<Delivery>,
+    pub(super) to: mpsc::Sender<Delivery>,
 }
 
 /// Starts reading; the token ends it.
-pub fn start(reading: Reading) -> CancellationToken {
+pub(super) fn start(reading: Reading) -> CancellationToken {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tasks::spawn(async move {
@@ -187,6 +187,6 @@ async fn read(reading: Reading) {
 
 /// Where reading begins behind what the log holds: at the trim horizon if nothing of the shard was archived yet.
 #[must_use]
-pub fn position(start: Sequence, through: Sequence) -> ReadFrom {
+pub(super) fn position(start: Sequence, through: Sequence) -> ReadFrom {
     if through < start { ReadFrom::TrimHorizon } else { ReadFrom::After(through) }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::Context;
-use super::output::Output;
 use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Blocked, Log, LogError, Manifest};
+use crate::manifest::{Log, LogError, Manifest};
 use crate::platform::{aws, ids::Ids};
+use crate::segment::Facts;
+use crate::shard::table::TableFacts;
 use crate::store::location::Location;
 use crate::store::{self, ObjectStore};
 
@@ -18,8 +19,9 @@ use crate::store::{self, ObjectStore};
 #[derive(Debug, Clone)]
 pub(super) struct Archive {
     pub store: Arc<dyn ObjectStore>,
+    /// The archive's origin id.
+    pub origin: String,
     pub ids: Ids,
-    out: Output,
 }
 
 /// One timeline of it, its log folded.
@@ -54,8 +56,8 @@ impl Context {
     /// The archive, which must exist: nothing but `init` makes one.
     pub(super) async fn archive(&self) -> Result<Archive, Failure> {
         let config = self.aws_of_archive().await?;
-        let (store, _) = store::open(self.place()?, &config).await?;
-        Ok(Archive { store, ids: Ids::random(), out: self.out.clone() })
+        let (store, facts) = store::open(self.place()?, &config).await?;
+        Ok(Archive { store, origin: facts.origin, ids: Ids::random() })
     }
 }
 
@@ -74,13 +76,21 @@ impl Archive {
         }
     }
 
+    /// What the segments of a table say in their footers.
+    pub(super) fn facts(&self, table: &TableFacts) -> Facts {
+        Facts {
+            origin: self.origin.clone(),
+            table_arn: table.arn.clone(),
+            table_id: table.identity.table_id.clone(),
+            keys: table.keys.clone(),
+            writer: concat!("tailrace/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
     /// Folds the log of one timeline.
     pub(super) async fn open(&self, table: TableIdentity) -> Result<Opened, Failure> {
         let opened = Log::open(Arc::clone(&self.store), &table, self.ids.clone()).await;
         let (log, manifest) = opened.map_err(|error| log_failure(&error, &self.location()))?;
-        if let Some(blocked) = &manifest.blocked {
-            self.out.warn(&blocked_at(blocked, &table));
-        }
         Ok(Opened { table, log, manifest })
     }
 
@@ -100,20 +110,6 @@ impl Opened {
         let loaded = self.log.load_segments(&mut self.manifest, None, None).await;
         loaded.map_err(|error| log_failure(&error, place))
     }
-}
-
-/// Readers serve what stands before an entry without effect, and say so.
-fn blocked_at(blocked: &Blocked, table: &TableIdentity) -> Failure {
-    let what = format!(
-        "entry {} of the log has no effect: {}; what was committed before it is served",
-        blocked.n, blocked.why
-    );
-    Failure::new(
-        Exit::VerificationFailed,
-        what,
-        table.to_string(),
-        "run `tailrace verify` to see everything that is affected",
-    )
 }
 
 /// What a command says of a log that cannot be read or written.

@@ -1,11 +1,13 @@
-//! Live tables: AWS settings by region.
+//! Live tables: AWS settings by region, and what the service says of a table.
 
 use std::collections::BTreeMap;
 
 use aws_config::SdkConfig;
 
-use crate::failure::Failure;
+use super::table::TableName;
+use crate::failure::{Exit, Failure};
 use crate::platform::aws;
+use crate::shard::table::{self, TableError, TableFacts};
 
 /// AWS settings, loaded once for each region that a table names.
 #[derive(Debug, Default)]
@@ -23,4 +25,29 @@ impl Regions {
         self.0.insert(key, config.clone());
         Ok(config)
     }
+}
+
+/// What the service says of the table that `name` means now.
+pub(super) async fn describe(config: &SdkConfig, name: &TableName) -> Result<TableFacts, Failure> {
+    let asked = name.arn.as_deref().unwrap_or(&name.name);
+    let facts = table::describe(config, asked).await.map_err(|error| failure(&error, &name.to_string()))?;
+    if name.means(&facts.identity) {
+        return Ok(facts);
+    }
+    let what = format!("the live table is {}, not {name}", facts.identity);
+    Err(Failure::new(Exit::Usage, what, "--table", "use the credentials of that account, or leave account and id out"))
+}
+
+/// What a command says of a table that cannot be described.
+pub(super) fn failure(error: &TableError, place: &str) -> Failure {
+    let text = error.to_string();
+    let (exit, parts) = match error {
+        TableError::Missing { .. } => (Exit::Usage, text.split_once("; ")),
+        TableError::StreamOff { .. } => (Exit::OutsideCoverage, text.split_once("; ")),
+        TableError::ViewType { .. } => (Exit::Configuration, text.split_once("; ")),
+        TableError::Denied { .. } => (Exit::Credentials, text.rsplit_once("; ")),
+        TableError::Unavailable { .. } => (Exit::Failure, None),
+    };
+    let (what, next) = parts.unwrap_or((&text, "see that the endpoint answers, and run it again"));
+    Failure::new(exit, what, place, next)
 }

@@ -1,9 +1,13 @@
 //! One verb per file: tables of contents, no logic.
 
 mod archive;
+mod base;
+mod capture;
 mod completions;
 mod config;
 mod coverage;
+#[cfg(feature = "embedded")]
+mod demo;
 mod files;
 mod init;
 mod list;
@@ -60,8 +64,15 @@ pub struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Show the whole story on this machine: archive, disaster, replay, proof
+    #[cfg(feature = "embedded")]
+    Demo(demo::Demo),
     /// Make an archive; nothing else ever makes one
     Init(init::Init),
+    /// Archive every change of tables, until stopped
+    Capture(capture::Capture),
+    /// Take a snapshot of a table, which replays begin from
+    Base(base::Base),
     /// Rebuild a table as it was, into a file or a new table
     #[command(visible_alias = "restore")]
     Replay(replay::Replay),
@@ -85,7 +96,11 @@ impl Verb {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
+            #[cfg(feature = "embedded")]
+            Self::Demo(_) => "demo",
             Self::Init(_) => "init",
+            Self::Capture(_) => "capture",
+            Self::Base(_) => "base",
             Self::Replay(_) => "replay",
             Self::List(_) => "list",
             Self::Status(_) => "status",
@@ -99,7 +114,12 @@ impl Verb {
     /// Whether the first signal only asks it to write what it holds.
     #[must_use]
     pub const fn drains(&self) -> bool {
-        false
+        match self {
+            #[cfg(feature = "embedded")]
+            Self::Demo(_) => true,
+            Self::Capture(_) | Self::Base(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -126,7 +146,11 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
     let loaded = file::load(cli.global.config.as_deref())?;
     let context = Context { global: cli.global, loaded, out, stop, matches };
     match cli.verb {
+        #[cfg(feature = "embedded")]
+        Verb::Demo(args) => demo::run(&context, &args).await,
         Verb::Init(args) => init::run(&context, &args).await,
+        Verb::Capture(args) => capture::run(&context, &args).await,
+        Verb::Base(args) => base::run(&context, &args).await,
         Verb::Replay(args) => replay::run(&context, &args).await,
         Verb::List(args) => list::run(&context, &args).await,
         Verb::Status(args) => status::run(&context, &args).await,

@@ -2,7 +2,6 @@
 
 mod report;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
@@ -70,7 +69,7 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &destination, config).await?;
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
+    let segments = Segments::new(std::sync::Arc::clone(&archive.store), timeline.table.folder());
     let point = plan.point.clone();
     let total = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, sink.as_mut()).await;
     let total = total.map_err(|error| error.to_failure(&place))?;
@@ -128,7 +127,7 @@ async fn plan(
     asked: &Asked,
     place: &str,
 ) -> Result<Plan, Failure> {
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
+    let segments = Segments::new(std::sync::Arc::clone(&archive.store), timeline.table.folder());
     let mut told = false;
     loop {
         timeline.load_all(&archive.location()).await?;

@@ -39,12 +39,21 @@ pub struct Rates {
     pub lost: u64,
     /// Mutations that happen without an answer.
     pub unanswered: u64,
-    /// Mutations that happen up to a minute later.
+    /// Mutations that happen later.
     pub late: u64,
+    /// How much later at most.
+    pub late_within: Duration,
     /// Reads and listings that fail.
     pub reads: u64,
     /// Listings that miss their newest name.
     pub stale: u64,
+}
+
+impl Rates {
+    fn lateness(&self, ids: &Ids) -> Duration {
+        let most = u64::try_from(self.late_within.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(ids.below(most))
+    }
 }
 
 #[derive(Debug)]
@@ -108,7 +117,7 @@ impl FaultyStore {
                 [
                     (rates.lost, Fault::Lost),
                     (rates.unanswered, Fault::Unanswered),
-                    (rates.late, Fault::Late(Duration::from_millis(ids.below(60_000)))),
+                    (rates.late, Fault::Late(rates.lateness(ids))),
                 ],
             ),
             Plan::Seeded { ids, rates } => {

@@ -3,12 +3,15 @@
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test that cannot go on fails, helpers included"
+    clippy::large_futures,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, helpers included; futures of tests may be large, and servers have a clock"
 )]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod schemas;
 mod source;
-mod verify;
+mod store;

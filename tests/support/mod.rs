@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
 pub(crate) mod dynamo;
+pub(crate) mod fake_stream;
+pub(crate) mod s3_server;
 pub(crate) mod streams_server;
-pub(crate) mod world;

@@ -1,5 +1,3 @@
-//! Pages as the service sends them, and as it should not.
-
 use super::*;
 use crate::change::{KeyAttribute, KeyType, Micros};
 

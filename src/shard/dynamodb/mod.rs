@@ -1,6 +1,6 @@
 //! A DynamoDB stream through the AWS SDK: the only user of its streams client.
 //!
-//! The SDK signs, finds credentials, limits time and retries; pages of records come through as bytes ([`raw_body`]).
+//! The SDK signs, finds credentials, limits time and retries; pages of records come through as bytes (`raw_body`).
 
 pub(crate) mod errors;
 pub(crate) mod raw_body;

@@ -1,5 +1,3 @@
-//! A tail against a scripted source.
-
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

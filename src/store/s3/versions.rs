@@ -41,7 +41,7 @@ impl S3Store {
             let request = request.set_key_marker(key_marker).set_version_id_marker(version_marker);
             let page = request.send().await.map_err(|error| error::of_read(path, &error))?;
             let versions = page.versions.unwrap_or_default();
-            let ours = versions.iter().filter(|version| version.key.as_deref() == Some(key.as_str()));
+            let mut ours = versions.iter().filter(|version| version.key.as_deref() == Some(key.as_str()));
             if let Some(last) = ours.next_back() {
                 oldest.clone_from(&last.version_id);
             }

@@ -1,0 +1,165 @@
+//! What the demo asks of tailrace: the same steps that `init`, `capture`, `replay` and `verify` take.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::workload::TABLE;
+use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary};
+use crate::change::{Second, TableIdentity};
+use crate::failure::{Exit, Failure};
+use crate::manifest::{Log, LogError, Manifest};
+use crate::platform::ids::Ids;
+use crate::platform::{clock, tasks};
+use crate::replay::sink::dynamodb::{NewTable, TableSink};
+use crate::replay::{self, Options, Point, Segments, Total};
+use crate::segment;
+use crate::shard::StreamSource;
+use crate::shard::dynamodb::DynamoStream;
+use crate::shard::table;
+use crate::store::archive::Modes;
+use crate::store::{self, ObjectStore};
+use crate::verify::{self, Level};
+
+/// How long the demo waits for the archive to cover a second.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A capture under way.
+pub(super) struct Archiving {
+    store: Arc<dyn ObjectStore>,
+    table: TableIdentity,
+    stop: CancellationToken,
+    capture: JoinHandle<Result<CaptureSummary, CaptureError>>,
+}
+
+/// What the archive holds in the end.
+pub(super) struct Held {
+    pub(super) entries: u64,
+    pub(super) segments: u64,
+    pub(super) rows: u64,
+    /// Bytes of the segments.
+    pub(super) stored: u64,
+    /// Bytes of the images in them, as the stream sent them.
+    pub(super) delivered: u64,
+}
+
+impl Archiving {
+    /// Makes an archive in `folder` and begins to capture the table.
+    pub(super) async fn begin(folder: &Path, aws: &SdkConfig) -> Result<Self, Failure> {
+        let ids = Ids::random();
+        let (store, archive) = store::init(&folder.display().to_string(), aws, Modes::default(), &ids).await?;
+        let facts = table::describe(aws, TABLE).await.map_err(failed)?;
+        let table = facts.identity.clone();
+        let streams = aws.clone();
+        let input = CaptureInput {
+            facts,
+            streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),
+            store: Arc::clone(&store),
+            origin: archive.origin.clone(),
+            ids,
+            options: CaptureOptions {
+                flush_age: Duration::from_secs(1),
+                settle: Duration::from_secs(2),
+                ends_mean_nothing: true,
+                ..CaptureOptions::default()
+            },
+            observer: Arc::new(|_| {}),
+        };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let capture = tasks::spawn(async move { Capture::new(input).run(stopped).await });
+        Ok(Self { store, table, stop, capture })
+    }
+
+    /// Waits until nothing more can arrive for the seconds before `at`.
+    pub(super) async fn wait_until_closed(&self, at: Second) -> Result<(), Failure> {
+        let begun = clock::now();
+        let (log, mut manifest) = self.open().await?;
+        while manifest.closed_through.is_none_or(|closed| closed < at) {
+            if self.capture.is_finished() || begun.elapsed() > PATIENCE {
+                let what =
+                    format!("the archive did not get to {at}; it is complete up to {:?}", manifest.closed_through);
+                return Err(Failure::new(
+                    Exit::Failure,
+                    what,
+                    self.store.location(),
+                    "run the demo again on a quieter machine",
+                ));
+            }
+            clock::sleep(Duration::from_millis(200)).await;
+            log.refresh(&mut manifest).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Rebuilds the table as it was at the end of `at`.
+    pub(super) async fn replay_into(&self, client: Client, at: Second, name: &str) -> Result<Total, Failure> {
+        let (log, mut manifest) = self.open().await?;
+        log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
+        let point = Point::at(at);
+        let plan = replay::plan(&manifest, point, Options { proven: false }).map_err(failed)?;
+        let keys = manifest.epochs.values().next().map(|epoch| epoch.started.keys.clone()).ok_or_else(nothing)?;
+        let definition = manifest.definition.clone().map(|definition| definition.table);
+        let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None };
+        let mut sink = TableSink::create(client, new, Ids::random()).await.map_err(failed)?;
+        let segments = Segments::new(Arc::clone(&self.store), self.table.folder());
+        replay::run(&log, &mut manifest, &segments, plan, &mut sink).await.map_err(failed)
+    }
+
+    /// Ends the capture as SIGTERM would, and checks everything that it wrote.
+    pub(super) async fn stop_and_verify(self) -> Result<Held, Failure> {
+        self.stop.cancel();
+        let (log, mut manifest) = self.open().await?;
+        self.capture.await.map_err(failed)?.map_err(failed)?;
+        let mut found = Vec::new();
+        let tell = |finding: &verify::Finding| found.push(finding.object.clone());
+        let counts = verify::table(&self.store, &self.table, Level::Full, tell, |_, _| {}).await.map_err(failed)?;
+        if counts.lost + counts.altered + counts.contradictions > 0 {
+            let what = format!("the archive does not verify: {found:?}");
+            return Err(Failure::new(
+                Exit::VerificationFailed,
+                what,
+                self.store.location(),
+                "this is a bug: please report it",
+            ));
+        }
+        log.refresh(&mut manifest).await.map_err(failed)?;
+        log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
+        let (mut stored, mut delivered) = (0, 0);
+        for meta in manifest.segments.values() {
+            let object = self.store.get(&log.path(&meta.path), None).await.map_err(failed)?;
+            let rows = segment::open_checked(object.bytes, meta).map_err(failed)?;
+            stored += meta.bytes;
+            delivered += rows.iter().map(image_bytes).sum::<u64>();
+        }
+        Ok(Held { entries: counts.entries, segments: counts.segments, rows: counts.rows, stored, delivered })
+    }
+
+    async fn open(&self) -> Result<(Log, Manifest), Failure> {
+        let opened: Result<_, LogError> = Log::open(Arc::clone(&self.store), &self.table, Ids::random()).await;
+        opened.map_err(failed)
+    }
+}
+
+/// Bytes of both images as the stream sent them.
+fn image_bytes(row: &segment::Row) -> u64 {
+    let new = row.new_image.as_ref().map_or(0, |image| image.len());
+    let old = match row.old_image_json() {
+        Ok(segment::OldImage::Json(image)) => image.len(),
+        _ => 0,
+    };
+    (new + old) as u64
+}
+
+fn nothing() -> Failure {
+    Failure::new(Exit::Failure, "nothing was archived", "the demo's archive", "run the demo again")
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Failure, error.to_string(), "the demo", "run the demo again; if it stays, this is a bug")
+}
