@@ -15,3 +15,4 @@ mod capture;
 mod schemas;
 mod source;
 mod store;
+mod verify;

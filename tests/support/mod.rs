@@ -4,3 +4,4 @@ pub(crate) mod dynamo;
 pub(crate) mod fake_stream;
 pub(crate) mod s3_server;
 pub(crate) mod streams_server;
+pub(crate) mod world;
