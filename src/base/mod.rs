@@ -84,3 +84,6 @@ pub enum BaseError {
     #[error("a task was interrupted: {0}")]
     Interrupted(String),
 }
+
+#[cfg(test)]
+mod tests;
