@@ -1,6 +1,5 @@
 //! 6. Images of the whole table: by scan, and the empty base.
 
-pub(crate) mod attribute;
 mod output;
 pub mod ready;
 mod run;

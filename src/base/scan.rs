@@ -1,5 +1,7 @@
 //! A strongly consistent scan in parallel parts, under a cap; items come through as the service sent them.
 
+pub(crate) mod attribute;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +15,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::attribute;
 use crate::change::{Second, Text};
 use crate::platform::clock;
 use crate::platform::ids::Ids;
