@@ -1,6 +1,12 @@
 //! What an entry can say. Members are spelled as in `schemas/entry.v1.schema.json`; an unknown member of a known action is refused.
 
+mod base;
+mod segment;
+
 use serde::{Deserialize, Serialize};
+
+pub use base::{BaseCommitted, BaseKind, BaseStarted, EmptyCheck};
+pub use segment::{SegmentMeta, Tier};
 
 use crate::change::{KeySchema, Second, Sequence, ShardId};
 
@@ -285,77 +291,6 @@ pub struct Seal {
     pub segments: Vec<SegmentMeta>,
 }
 
-/// How a base came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BaseKind {
-    /// The table was empty when its stream began.
-    Empty,
-    /// A strongly consistent scan.
-    Scan,
-    /// `ExportTableToPointInTime`.
-    Export,
-    /// The archive's own image.
-    Archive,
-}
-
-/// `base_started`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BaseStarted {
-    /// How.
-    pub kind: BaseKind,
-    /// Supersedes every change with `cut_at ≤ fence`.
-    pub fence: Second,
-    /// The service's time when it began; names the folder.
-    pub started: Second,
-    /// Seconds for which a record may be readable later than its commit.
-    pub slack: u32,
-    /// Buckets: 2^bits.
-    pub bits: u8,
-    /// Greatest size of an output, counted from its rows.
-    pub limit: u64,
-}
-
-/// `base`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BaseCommitted {
-    /// The entry of its `base_started`; absent for the empty base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<u64>,
-    /// How.
-    pub kind: BaseKind,
-    /// Supersedes every change with `cut_at ≤ fence`.
-    pub fence: Second,
-    /// The first time at which the base may serve a forward replay.
-    pub complete_at: Second,
-    /// A name given by the user.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// For the empty base: what was checked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checked: Option<EmptyCheck>,
-    /// The outputs.
-    pub segments: Vec<SegmentMeta>,
-}
-
-/// Why the empty base is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmptyCheck {
-    /// The table's creation, floored.
-    pub table_created: Second,
-    /// The stream's creation, floored.
-    pub stream_created: Second,
-    /// The service's time of the check.
-    pub at: Second,
-    /// `DescribeTable` shows no `RestoreSummary`.
-    pub not_restored: bool,
-    /// `DescribeTable` shows no replicas.
-    pub no_replicas: bool,
-}
-
 /// `intent_abandoned`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -400,59 +335,4 @@ pub struct Collect {
 pub struct CoverageEnded {
     /// Why: `table_deleted`, `stream_disabled` or `unselected`.
     pub reason: String,
-}
-
-/// The tier of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// As captured.
-    Raw,
-    /// Sealed: the last change of each item of a day.
-    Heads,
-    /// Sealed: the earlier changes of a day.
-    Rest,
-    /// One row per item.
-    Base,
-}
-
-/// A segment as an entry names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SegmentMeta {
-    /// Relative to the table's folder.
-    pub path: String,
-    /// A hint, where the bucket has versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_id: Option<String>,
-    /// Length.
-    pub bytes: u64,
-    /// SHA-256 of the object, lower-case hex.
-    pub sha256: String,
-    /// Rows.
-    pub rows: u64,
-    /// Order-free digest of the rows, 32 hex digits.
-    pub row_digest: String,
-    /// The tier.
-    pub tier: Tier,
-    /// UTC day of `cut_at` of every row (for a base: of `started`).
-    pub dt: String,
-    /// The bucket, in sealed and base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bucket: Option<u16>,
-    /// Least `cut_at` (absent in a base).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_cut_at: Option<Second>,
-    /// Greatest `cut_at` (absent in a base).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_cut_at: Option<Second>,
-    /// Least `key_hash`, 32 hex digits; absent if no row has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_key_hash: Option<String>,
-    /// Greatest `key_hash`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_key_hash: Option<String>,
-    /// RFC 6962 root over the SHA-256 of each row in stored order, hex; in sealed and base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rows_root: Option<String>,
 }

@@ -1,3 +1,5 @@
+//! Buffers under every order of pages, losses and restarts.
+
 use super::*;
 use crate::capture::fixture::{change, key, seq, shard};
 use crate::change::ChangeKind;

@@ -1,3 +1,5 @@
+//! Which shards may open, are awaited, barred or released.
+
 use super::*;
 use crate::capture::fixture::{epoch_started, key, listed, listing, manifest, seq, shard};
 use crate::manifest::{Awaited, GapReason};

@@ -1,3 +1,5 @@
+//! Pages as the service sends them, and as it should not.
+
 use super::*;
 use crate::change::{KeyAttribute, KeyType, Micros};
 

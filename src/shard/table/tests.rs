@@ -1,3 +1,5 @@
+//! What is read out of a table description.
+
 use aws_sdk_dynamodb::primitives::DateTime;
 use aws_sdk_dynamodb::types::{AttributeDefinition, KeySchemaElement};
 

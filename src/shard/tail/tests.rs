@@ -1,3 +1,5 @@
+//! A tail against a scripted source.
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

@@ -1,0 +1,60 @@
+//! A segment as an entry names it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::change::Second;
+
+/// The tier of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// As captured.
+    Raw,
+    /// Sealed: the last change of each item of a day.
+    Heads,
+    /// Sealed: the earlier changes of a day.
+    Rest,
+    /// One row per item.
+    Base,
+}
+
+/// A segment as an entry names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentMeta {
+    /// Relative to the table's folder.
+    pub path: String,
+    /// A hint, where the bucket has versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// Length.
+    pub bytes: u64,
+    /// SHA-256 of the object, lower-case hex.
+    pub sha256: String,
+    /// Rows.
+    pub rows: u64,
+    /// Order-free digest of the rows, 32 hex digits.
+    pub row_digest: String,
+    /// The tier.
+    pub tier: Tier,
+    /// UTC day of `cut_at` of every row (for a base: of `started`).
+    pub dt: String,
+    /// The bucket, in sealed and base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<u16>,
+    /// Least `cut_at` (absent in a base).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_cut_at: Option<Second>,
+    /// Greatest `cut_at` (absent in a base).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cut_at: Option<Second>,
+    /// Least `key_hash`, 32 hex digits; absent if no row has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_key_hash: Option<String>,
+    /// Greatest `key_hash`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_key_hash: Option<String>,
+    /// RFC 6962 root over the SHA-256 of each row in stored order, hex; in sealed and base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_root: Option<String>,
+}
