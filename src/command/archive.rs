@@ -5,10 +5,11 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::Context;
+use super::output::Output;
 use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Log, LogError, Manifest};
+use crate::manifest::{Blocked, Log, LogError, Manifest};
 use crate::platform::{aws, ids::Ids};
 use crate::segment::Facts;
 use crate::shard::table::TableFacts;
@@ -22,6 +23,7 @@ pub(super) struct Archive {
     /// The archive's origin id.
     pub origin: String,
     pub ids: Ids,
+    out: Output,
 }
 
 /// One timeline of it, its log folded.
@@ -57,7 +59,7 @@ impl Context {
     pub(super) async fn archive(&self) -> Result<Archive, Failure> {
         let config = self.aws_of_archive().await?;
         let (store, facts) = store::open(self.place()?, &config).await?;
-        Ok(Archive { store, origin: facts.origin, ids: Ids::random() })
+        Ok(Archive { store, origin: facts.origin, ids: Ids::random(), out: self.out.clone() })
     }
 }
 
@@ -91,6 +93,9 @@ impl Archive {
     pub(super) async fn open(&self, table: TableIdentity) -> Result<Opened, Failure> {
         let opened = Log::open(Arc::clone(&self.store), &table, self.ids.clone()).await;
         let (log, manifest) = opened.map_err(|error| log_failure(&error, &self.location()))?;
+        if let Some(blocked) = &manifest.blocked {
+            self.out.warn(&blocked_at(blocked, &table));
+        }
         Ok(Opened { table, log, manifest })
     }
 
@@ -110,6 +115,20 @@ impl Opened {
         let loaded = self.log.load_segments(&mut self.manifest, None, None).await;
         loaded.map_err(|error| log_failure(&error, place))
     }
+}
+
+/// Readers serve what stands before an entry without effect, and say so.
+fn blocked_at(blocked: &Blocked, table: &TableIdentity) -> Failure {
+    let what = format!(
+        "entry {} of the log has no effect: {}; what was committed before it is served",
+        blocked.n, blocked.why
+    );
+    Failure::new(
+        Exit::VerificationFailed,
+        what,
+        table.to_string(),
+        "run `tailrace verify` to see everything that is affected",
+    )
 }
 
 /// What a command says of a log that cannot be read or written.
