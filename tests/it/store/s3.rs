@@ -58,13 +58,12 @@ async fn flipped_bits_are_caught_by_checksums_both_ways() {
 }
 
 #[tokio::test]
-#[ignore = "fails: a short body is taken for whole"]
 async fn a_body_that_breaks_off_is_read_again_and_never_taken_short() {
     let (server, store) = server().await;
     store.put_new("a", bytes("0123456789"), Keep::Full).await.unwrap();
     server.fail([(0, Wire::Cut), (1, Wire::Cut)]);
     assert_eq!(store.get("a", None).await.unwrap().bytes, bytes("0123456789"));
-    server.fail((0..3).map(|n| (n, Wire::Cut)));
+    server.fail((0..40).map(|n| (n, Wire::Cut)));
     let read = store.get("a", None).await;
     assert!(matches!(read, Err(StoreError::Unavailable { .. })), "{read:?}");
 }
