@@ -91,9 +91,10 @@ impl ReplayError {
         let (exit, next) = match self {
             Self::Refused(refusal) => refused(refusal),
             Self::Unknown { .. } => (Exit::Gap, "choose a time outside the gap".to_owned()),
-            Self::NoSuchChange { .. } => {
-                (Exit::OutsideCoverage, "find it with `tailrace history`, or name a time instead".to_owned())
-            }
+            Self::NoSuchChange { .. } => (
+                Exit::OutsideCoverage,
+                "check it with `tailrace files` and the SQL that it prints, or name a time instead".to_owned(),
+            ),
             Self::NotExact { .. } => (Exit::Usage, "name a time or an event id instead".to_owned()),
             Self::Missing { .. } | Self::Lost { .. } | Self::Damaged { .. } => {
                 (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected".to_owned())

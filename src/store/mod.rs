@@ -237,9 +237,7 @@ impl StoreError {
     #[must_use]
     pub fn failure(&self, place: &str) -> Failure {
         let (exit, next) = match self {
-            Self::Denied { .. } => {
-                (Exit::Credentials, "sign in, or grant the permission; `tailrace doctor` lists what is needed")
-            }
+            Self::Denied { .. } => (Exit::Credentials, "sign in, or grant the permission that is named here"),
             Self::Refused { .. } => (Exit::Failure, "mend what the store says, then run the same command again"),
             Self::Unknown { .. } | Self::Unavailable { .. } => {
                 (Exit::Failure, "run the same command again; nothing that was written is repeated or lost")
