@@ -30,7 +30,8 @@ def normal(value):
 
 def agree(path, meta):
     """Both readers give the same rows; returns their number."""
-    table = pq.read_table(path)
+    with pq.ParquetFile(path) as file:  # read_table would add columns out of the folder names
+        table = file.read()
     names = ", ".join(f'"{name}"' for name in table.column_names)
     theirs = duckdb.sql(f"SELECT {names} FROM read_parquet('{path}', hive_partitioning = false)").fetchall()
     ours = list(zip(*(column.to_pylist() for column in table.columns)))
