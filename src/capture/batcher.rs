@@ -149,8 +149,14 @@ impl Batcher {
         self.forget_age();
     }
 
+    /// Whether rows wait.
+    #[must_use]
+    pub(super) fn has_rows(&self) -> bool {
+        self.buffers.values().any(Buffer::has_rows)
+    }
+
     fn forget_age(&mut self) {
-        let rows = self.buffers.values().any(Buffer::has_rows);
+        let rows = self.has_rows();
         self.oldest = if rows { Some(self.oldest.unwrap_or_else(now)) } else { None };
     }
 

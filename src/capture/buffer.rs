@@ -76,6 +76,8 @@ pub(super) struct Arrived {
     pub(super) at: Second,
     /// The first page of a read from the trim horizon.
     pub(super) from_trim_horizon: bool,
+    /// The first record delivered, whether or not it was emitted before.
+    pub(super) first: Option<Sequence>,
     /// The shard's end.
     pub(super) null: bool,
     /// The shard has been empty for long enough.
@@ -116,12 +118,13 @@ impl Buffer {
         if let Some(bad) = page.changes.iter().find(|change| change.sequence <= self.above) {
             return Err(Disorder { sequence: bad.sequence, above: self.above });
         }
-        if page.from_trim_horizon {
+        let committed = self.after.max(self.cursor);
+        // A page that begins with a record we have had has missed nothing.
+        if page.from_trim_horizon && page.first.is_none_or(|first| first > committed) {
             // A second such read before any row repeats the first: the later one is judged.
             self.items.pop_back_if(|last| matches!(last, Item::Horizon { .. }));
             self.items.push_back(Item::Horizon { at: page.at, cursor: self.cursor });
         }
-        let committed = self.after.max(self.cursor);
         self.cursor = page.changes.last().map_or(self.cursor, |last| last.sequence.max(self.cursor));
         let changes: VecDeque<Change> = page.changes.into_iter().filter(|change| change.sequence > committed).collect();
         if !changes.is_empty() {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::error::CaptureError;
+use super::patience::Patience;
 use super::report::{Counts, Observer, Progress};
 use crate::change::Second;
-use crate::manifest::{Action, Log, Manifest, Proposed, Violation};
+use crate::manifest::{Action, Log, LogError, Manifest, Proposed, Violation};
 use crate::platform::clock::{Instant, now, sleep};
 
 /// At most five entries a second: a store that answers fast must not make the log long.
@@ -34,13 +35,14 @@ pub(super) struct Committer {
     observer: Observer,
     last: Option<Instant>,
     refusals: u32,
+    patience: Patience,
 }
 
 impl Committer {
     /// A committer for an opened log.
-    pub(super) fn new(log: Log, manifest: Manifest, observer: Observer) -> Self {
+    pub(super) fn new(log: Log, manifest: Manifest, observer: Observer, patience: Patience) -> Self {
         let at = manifest.at.unwrap_or_default();
-        Self { log, manifest, at, counts: Counts::default(), observer, last: None, refusals: 0 }
+        Self { log, manifest, at, counts: Counts::default(), observer, last: None, refusals: 0, patience }
     }
 
     /// The service told its time.
@@ -53,12 +55,32 @@ impl Committer {
         (self.observer)(progress);
     }
 
-    /// Reads entries that others wrote.
+    /// Reads entries that others wrote, however long the store takes to answer.
     ///
     /// # Errors
-    /// The log cannot be read.
+    /// The log cannot be read, and waiting does not help.
     pub(super) async fn refresh(&mut self) -> Result<(), CaptureError> {
-        self.log.refresh(&mut self.manifest).await?;
+        loop {
+            match self.log.refresh(&mut self.manifest).await {
+                Ok(_) => {
+                    self.patience.renew();
+                    return Ok(());
+                }
+                Err(error) => self.bear(error).await?,
+            }
+        }
+    }
+
+    /// Waits where the cause may pass or a person can mend it while we wait; what was read stays buffered meanwhile.
+    async fn bear(&mut self, error: LogError) -> Result<(), CaptureError> {
+        match error {
+            LogError::Store(error) => self.patience.bear("the log", error).await.map_err(LogError::Store)?,
+            // Writers wait until a void goes past an entry without effect.
+            LogError::Blocked { .. } if self.patience.waits_for_people() => {
+                self.patience.wait(error.to_string(), true).await;
+            }
+            _ => return Err(error.into()),
+        }
         Ok(())
     }
 
@@ -70,7 +92,16 @@ impl Committer {
         if let Some(last) = self.last {
             sleep(PACE.saturating_sub(now().saturating_duration_since(last))).await;
         }
-        let proposed = self.log.propose(&mut self.manifest, self.at, actions).await?;
+        let proposed = match self.log.propose(&mut self.manifest, self.at, actions).await {
+            Ok(proposed) => proposed,
+            Err(error) => {
+                // Whatever came of it, the log says: read on, then make the actions anew.
+                self.bear(error).await?;
+                self.refresh().await?;
+                return Ok(Outcome::Again);
+            }
+        };
+        self.patience.renew();
         self.last = Some(now());
         match proposed {
             Proposed::Committed { n } => {

@@ -11,14 +11,19 @@ use crate::manifest::{Action, SegmentMeta, SegmentsAdded};
 use crate::platform::clock::now;
 
 /// Without a full listing for this long nothing may be committed: an unseen shard would be left behind.
-const LISTING_MAX_AGE: Duration = Duration::from_secs(3600);
+const LISTING_MAX_SECONDS: i64 = 3600;
+const LISTING_MAX_AGE: Duration = Duration::from_secs(LISTING_MAX_SECONDS.unsigned_abs());
 /// The longest time between two heartbeats of an idle table.
 const HEARTBEAT_MAX: Duration = Duration::from_secs(15 * 60);
 
 impl Pump<'_> {
     /// Whether a listing of this process, not older than an hour, found every shard open, awaited or waiting.
     pub(super) fn may_commit(&self) -> bool {
-        self.stood.is_some_and(|stood| now().saturating_duration_since(stood) <= LISTING_MAX_AGE)
+        // Both clocks: ours may stand still while the machine sleeps, the service's while it does not answer.
+        self.stood.is_some_and(|(stood, begun)| {
+            now().saturating_duration_since(stood) <= LISTING_MAX_AGE
+                && self.committer.at.0 - begun.0 <= LISTING_MAX_SECONDS
+        })
     }
 
     /// Commits everything that was read; more than one entry where a loss must follow the rows before it.
@@ -29,10 +34,8 @@ impl Pump<'_> {
 
     /// Commits one entry, and says whether more than heartbeats went into it.
     pub(super) async fn flush(&mut self) -> Result<bool, CaptureError> {
-        if !self.may_commit() {
-            return Ok(false);
-        }
-        loop {
+        // Asked in every round: an upload may have taken longer than a listing is good for.
+        while self.may_commit() {
             self.follow();
             let rule = self.rule(self.options.settle_seconds());
             let listing = self.seen.as_ref().map(|seen| &seen.listing);
@@ -42,6 +45,9 @@ impl Pump<'_> {
                 return Ok(false);
             }
             let segments = self.segments(&batch).await?;
+            if !self.may_commit() {
+                break;
+            }
             let mut actions = Vec::new();
             if !batch.spans.is_empty() {
                 let spans = batch.spans.clone();
@@ -55,6 +61,7 @@ impl Pump<'_> {
                 return Ok(rows);
             }
         }
+        Ok(false)
     }
 
     /// The files of a batch: those written for a lost race if the same rows stand under the same seconds.

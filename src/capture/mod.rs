@@ -16,6 +16,7 @@ mod flush;
 pub mod heartbeat;
 pub mod openings;
 mod options;
+mod patience;
 mod pump;
 mod reader;
 mod readers;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub use error::CaptureError;
@@ -43,22 +45,27 @@ pub use report::{CaptureSummary, Counts, Ended, Observer, Progress};
 use crate::manifest::{Log, LogError, Manifest};
 use crate::platform::clock::sleep;
 use crate::platform::ids::Ids;
-use crate::platform::retry::Backoff;
 use crate::segment::Facts;
 use crate::shard::StreamSource;
-use crate::shard::table::TableFacts;
-use crate::store::{ObjectStore, StoreError};
+use crate::shard::table::{TableError, TableFacts};
+use crate::store::ObjectStore;
 use committer::Committer;
+use patience::Patience;
 use run::Run;
 use uploader::Uploader;
 
 /// Opens a stream by its ARN: an epoch that was left open is read to its end before the next begins.
 pub type Streams = Arc<dyn Fn(&str) -> Arc<dyn StreamSource> + Send + Sync>;
 
+/// Describes the table anew: a stream that was turned off may have been turned on again since.
+pub type Describe = Arc<dyn Fn() -> BoxFuture<'static, Result<TableFacts, TableError>> + Send + Sync>;
+
 /// What a capture of one table needs.
 pub struct CaptureInput {
-    /// The live table.
+    /// The live table, as it was described at the start.
     pub facts: TableFacts,
+    /// How it is described later.
+    pub describe: Describe,
     /// Its streams.
     pub streams: Streams,
     /// The archive.
@@ -104,8 +111,8 @@ impl Capture {
                 proven_through: None,
             });
         };
-        let committer = Committer::new(log, manifest, Arc::clone(&input.observer));
-        let mut run = Run { input, committer, uploader: input.uploader(), goal: None };
+        let committer = Committer::new(log, manifest, Arc::clone(&input.observer), input.patience());
+        let mut run = Run::new(input, committer);
         let late = async {
             stop.cancelled().await;
             sleep(DRAIN_LIMIT).await;
@@ -119,25 +126,26 @@ impl Capture {
 }
 
 impl CaptureInput {
-    /// Opens the log; while the store does not answer, tries again until told to stop.
+    /// Opens the log; while the store does not answer, tries again until told to stop. What a person must mend is
+    /// told at once: nobody has seen this capture run yet.
     async fn open_log(&self, stop: &CancellationToken) -> Result<Option<(Log, Manifest)>, CaptureError> {
-        let mut pause = Backoff::new(self.ids.clone(), Duration::from_millis(200), Duration::from_secs(10));
+        let mut patience = Patience::new(Arc::clone(&self.observer), self.ids.clone(), false);
         loop {
-            match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
+            let error = match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
                 Ok(opened) => return Ok(Some(opened)),
-                Err(LogError::Store(error @ (StoreError::Unavailable { .. } | StoreError::Unknown { .. }))) => {
-                    let delay = pause.step();
-                    let waiting =
-                        Progress::Waiting { why: error.to_string(), attempts: pause.attempts(), operator: false };
-                    (self.observer)(&waiting);
-                    tokio::select! {
-                        () = sleep(delay) => {}
-                        () = stop.cancelled() => return Ok(None),
-                    }
-                }
+                Err(LogError::Store(error)) => error,
                 Err(error) => return Err(error.into()),
+            };
+            match stop.run_until_cancelled(patience.bear("opening the log", error)).await {
+                Some(borne) => borne?,
+                None => return Ok(None),
             }
         }
+    }
+
+    /// How failures are borne once the capture runs.
+    fn patience(&self) -> Patience {
+        Patience::new(Arc::clone(&self.observer), self.ids.clone(), !self.options.once)
     }
 
     fn uploader(&self) -> Uploader {
@@ -153,7 +161,7 @@ impl CaptureInput {
             folder: self.facts.identity.folder(),
             facts,
             ids: self.ids.clone(),
-            observer: Arc::clone(&self.observer),
+            patience: self.patience(),
         }
     }
 }

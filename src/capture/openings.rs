@@ -67,6 +67,16 @@ pub fn plan(view: &View<'_>) -> Plan {
     planner.plan
 }
 
+/// Whether shard `id`, which ends at `end`, may be an ancestor of one of `unlisted`: shards that were opened without
+/// their parent, each with its parent's id and its start.
+fn may_be_ancestor<'a>(
+    mut unlisted: impl Iterator<Item = (Option<&'a ShardId>, Sequence)>,
+    id: &ShardId,
+    end: Option<Sequence>,
+) -> bool {
+    unlisted.any(|(parent, start)| parent == Some(id) || end.is_some_and(|end| end < start))
+}
+
 /// What is to be done about one shard.
 enum Parent {
     /// It has none, or has been read to its end.

@@ -40,6 +40,8 @@ const AT_ONCE: usize = 64;
 pub(super) enum Ending {
     /// Told to stop; everything read is committed.
     Stopped,
+    /// Told to stop while nothing could be committed: the next run reads again what is left.
+    Undrained,
     /// `once`: `closed_through` reached the service's time at the start.
     CaughtUp,
     /// The epoch is closed in the log.
@@ -61,8 +63,12 @@ pub(super) struct Pump<'a> {
     /// The latest full listing, and when the shards are listed next.
     pub(super) seen: Option<Seen>,
     pub(super) survey_due: Instant,
-    /// When every listed shard was last seen to be open, awaited, or waiting for a parent.
-    pub(super) stood: Option<Instant>,
+    /// When every listed shard was last seen to be open, awaited, or waiting for a parent: ours and the service's time.
+    pub(super) stood: Option<(Instant, Second)>,
+    /// Listings in a row that did not find the stream.
+    pub(super) missing: u32,
+    /// Ends the capture.
+    pub(super) stop: CancellationToken,
     /// The first heartbeat may be committed then; the next ones ever later while nothing else happens.
     pub(super) heartbeat_due: Instant,
     pub(super) heartbeat_pace: Duration,
@@ -85,6 +91,7 @@ impl<'a> Pump<'a> {
         started: &EpochStarted,
         ids: Ids,
         replaced: bool,
+        stop: CancellationToken,
     ) -> Self {
         let budget = Budget::new(options.budget);
         let stream = Arc::clone(&source);
@@ -104,6 +111,8 @@ impl<'a> Pump<'a> {
             seen: None,
             survey_due: begun,
             stood: None,
+            missing: 0,
+            stop,
             heartbeat_due: begun + options.heartbeat_pace(),
             heartbeat_pace: options.heartbeat_pace(),
             written: None,
@@ -118,7 +127,8 @@ impl<'a> Pump<'a> {
     ///
     /// # Errors
     /// As [`CaptureError`] says; nothing is lost.
-    pub(super) async fn run(&mut self, stop: &CancellationToken) -> Result<Ending, CaptureError> {
+    pub(super) async fn run(&mut self) -> Result<Ending, CaptureError> {
+        let stop = self.stop.clone();
         loop {
             if now() >= self.survey_due {
                 self.survey().await?;
@@ -131,6 +141,7 @@ impl<'a> Pump<'a> {
             }
             if now() >= self.refresh_due {
                 self.committer.refresh().await?;
+                self.refresh_due = now() + REFRESH;
                 self.follow();
             }
             if self.reached() {
@@ -141,8 +152,8 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    self.drain().await?;
-                    return Ok(Ending::Stopped);
+                    let drained = self.drain().await?;
+                    return Ok(if drained { Ending::Stopped } else { Ending::Undrained });
                 }
                 Some(delivery) = self.deliveries.recv() => self.take_all(delivery)?,
                 () = sleep(wait) => {}
@@ -202,6 +213,7 @@ impl<'a> Pump<'a> {
                     changes: page.changes,
                     at: page.at,
                     from_trim_horizon: page.from_trim_horizon,
+                    first: page.first,
                     null: page.null,
                     idle: page.idle,
                     held,
@@ -235,7 +247,6 @@ impl<'a> Pump<'a> {
 
     /// Brings buffers and readers behind the log, whoever moved it.
     pub(super) fn follow(&mut self) {
-        self.refresh_due = now() + REFRESH;
         let manifest = &self.committer.manifest;
         let moves = self.batcher.reconcile(manifest);
         for key in &moves.closed {
@@ -262,13 +273,14 @@ impl<'a> Pump<'a> {
         Rule { settle, ends_mean_nothing: self.options.ends_mean_nothing }
     }
 
-    /// Stops reading and commits what was read.
-    async fn drain(&mut self) -> Result<(), CaptureError> {
+    /// Stops reading and commits what was read; says whether nothing is left.
+    async fn drain(&mut self) -> Result<bool, CaptureError> {
         self.readers.halt();
         self.deliveries.close();
         while let Some(delivery) = self.deliveries.recv().await {
             self.take(delivery)?;
         }
-        self.flush_all().await
+        self.flush_all().await?;
+        Ok(!self.batcher.has_rows())
     }
 }

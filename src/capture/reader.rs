@@ -14,7 +14,7 @@ use crate::change::{KeySchema, Sequence, ShardId};
 use crate::manifest::ShardKey;
 use crate::platform::ids::Ids;
 use crate::platform::tasks;
-use crate::shard::tail::{Tail, TailEvent};
+use crate::shard::tail::{Tail, TailEvent, TailStop};
 use crate::shard::{Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource};
 
 /// The unit of the budget, in bytes: a semaphore counts in 32 bits.
@@ -155,8 +155,18 @@ pub(super) struct Reading {
 pub(super) fn start(reading: Reading) -> CancellationToken {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
-    tasks::spawn(async move {
+    let (key, generation, to) = (reading.key.clone(), reading.generation, reading.to.clone());
+    let read = tasks::spawn(async move {
         stopped.run_until_cancelled(read(reading)).await;
+    });
+    // A reader that dies must not leave its shard unread in silence.
+    tasks::spawn(async move {
+        if let Err(error) = read.await {
+            let died = TailStop::Died { shard: key.id.clone(), reason: error.to_string() };
+            let event = TailEvent::Stopped(died);
+            // Nobody listens any more: the capture has ended.
+            let _ = to.send(Delivery { key, generation, event, held: Held::free(0) }).await;
+        }
     });
     stop
 }

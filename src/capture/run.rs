@@ -1,6 +1,7 @@
 //! From the table's facts to the end of the capture: which stream is read, and how an epoch begins.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,19 +17,30 @@ use crate::change::{Second, ShardId};
 use crate::manifest::action::CoverageEnded;
 use crate::manifest::{Action, BaseCommitted, Definition, EpochStarted};
 use crate::platform::clock::sleep;
-use crate::shard::table::StreamFacts;
+use crate::shard::table::{StreamFacts, TableError};
 use crate::shard::{Listing, SourceError, StreamSource, StreamStatus};
 
 /// Why coverage ends when a stream has been read out and no other is there.
 const STREAM_DISABLED: &str = "stream_disabled";
+/// The same where the table is gone.
+const TABLE_DELETED: &str = "table_deleted";
+
+/// Between two looks for a stream while there is none to read.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How often in a row a stream must be missing before it counts as gone.
+const MISSING: u32 = 3;
 
 /// The capture of one table, between its streams.
 pub(super) struct Run<'a> {
     pub(super) input: &'a CaptureInput,
     pub(super) committer: Committer,
-    pub(super) uploader: Uploader,
+    uploader: Uploader,
+    /// The stream that the table has now, if it is still the same table.
+    stream: Option<StreamFacts>,
+    /// The table was deleted, or deleted and made anew, which is another timeline.
+    deleted: bool,
     /// `once`: the service's time at the start.
-    pub(super) goal: Option<Second>,
+    goal: Option<Second>,
 }
 
 /// How an epoch's beginning went.
@@ -37,7 +49,21 @@ enum Begun {
     Stopped,
 }
 
-impl Run<'_> {
+/// What the table has to read.
+enum Next {
+    Stream(StreamFacts),
+    /// Nothing, and why it ended.
+    Nothing(&'static str),
+    /// A stream whose images cannot bring items back.
+    Useless(String),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(input: &'a CaptureInput, committer: Committer) -> Self {
+        let (uploader, stream) = (input.uploader(), input.facts.stream.clone());
+        Self { input, committer, uploader, stream, deleted: false, goal: None }
+    }
+
     /// What the run came to.
     pub(super) const fn summary(&self, ended: Ended) -> CaptureSummary {
         let manifest = &self.committer.manifest;
@@ -45,7 +71,8 @@ impl Run<'_> {
         CaptureSummary { ended, counts: self.committer.counts, closed_through, proven_through }
     }
 
-    /// Reads the open epoch to its end, then the stream that the table has now, until there is nothing left to read.
+    /// Reads the open epoch to its end, then the stream that the table has now. When there is nothing left to read,
+    /// `once` ends; a service waits for the stream to be turned on again.
     pub(super) async fn run(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
         loop {
             if stop.is_cancelled() {
@@ -55,54 +82,117 @@ impl Run<'_> {
             if let Some(started) = open {
                 match self.pump(&started, stop).await? {
                     Ending::Stopped => return Ok(Ended::Stopped),
+                    Ending::Undrained => return Ok(Ended::StoppedUndrained),
                     Ending::CaughtUp => return Ok(Ended::CaughtUp),
-                    Ending::Over => continue,
+                    Ending::Over => self.look(stop).await?,
+                }
+                continue;
+            }
+            match self.next()? {
+                Next::Stream(next) => {
+                    if let Begun::Stopped = self.begin(&next, stop).await? {
+                        return Ok(Ended::Stopped);
+                    }
+                }
+                Next::Nothing(reason) => {
+                    self.end_coverage(reason).await?;
+                    if self.input.options.once || self.deleted {
+                        return Ok(Ended::CoverageEnded { reason: reason.to_owned() });
+                    }
+                    self.wait(stop).await?;
+                }
+                Next::Useless(view_type) => {
+                    let table = self.input.facts.identity.name.clone();
+                    let error = CaptureError::ViewType { table, view_type };
+                    if self.input.options.once || self.committer.manifest.epochs.is_empty() {
+                        return Err(error);
+                    }
+                    self.committer.say(&Progress::Alarm { what: error.to_string() });
+                    self.wait(stop).await?;
                 }
             }
-            let Some(next) = self.next_stream()? else { return self.end_coverage().await };
-            if let Begun::Stopped = self.begin(&next, stop).await? {
-                return Ok(Ended::Stopped);
+        }
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<(), CaptureError> {
+        if stop.run_until_cancelled(sleep(LOOK_AGAIN)).await.is_some() {
+            self.committer.refresh().await?;
+            self.look(stop).await?;
+        }
+        Ok(())
+    }
+
+    /// Describes the table again; tries until it is told something, or to stop.
+    async fn look(&mut self, stop: &CancellationToken) -> Result<(), CaptureError> {
+        let mut patience = self.input.patience();
+        loop {
+            let Some(told) = stop.run_until_cancelled((self.input.describe)()).await else { return Ok(()) };
+            let (why, operator) = match told {
+                Ok(facts) if facts.identity.table_id == self.input.facts.identity.table_id => {
+                    self.stream = facts.stream;
+                    return Ok(());
+                }
+                Ok(_) | Err(TableError::Missing { .. }) => {
+                    (self.stream, self.deleted) = (None, true);
+                    return Ok(());
+                }
+                Err(error) => {
+                    let operator = matches!(error, TableError::Denied { .. });
+                    (error.to_string(), operator)
+                }
+            };
+            if stop.run_until_cancelled(patience.wait(why, operator)).await.is_none() {
+                return Ok(());
             }
         }
     }
 
     async fn pump(&mut self, started: &EpochStarted, stop: &CancellationToken) -> Result<Ending, CaptureError> {
         let input = self.input;
-        let replaced = input.facts.stream.as_ref().is_some_and(|stream| stream.arn != started.stream_arn);
+        let replaced = self.stream.as_ref().is_some_and(|stream| stream.arn != started.stream_arn);
         let source = (input.streams)(&started.stream_arn);
         let (options, ids) = (&input.options, input.ids.clone());
-        let mut pump = Pump::new(&mut self.committer, &self.uploader, options, source, started, ids, replaced);
+        let (committer, stop) = (&mut self.committer, stop.clone());
+        let mut pump = Pump::new(committer, &self.uploader, options, source, started, ids, replaced, stop);
         pump.goal = self.goal;
         pump.definition = Some(input.facts.definition.clone());
-        let ending = pump.run(stop).await;
+        let ending = pump.run().await;
         self.goal = pump.goal;
         ending
     }
 
     /// The stream that the table has now, unless it was read to its end already.
-    fn next_stream(&self) -> Result<Option<StreamFacts>, CaptureError> {
-        let facts = &self.input.facts;
+    fn next(&self) -> Result<Next, CaptureError> {
         let known = |arn: &str| self.committer.manifest.epochs.values().any(|epoch| epoch.started.stream_arn == arn);
-        let Some(stream) = facts.stream.clone().filter(|stream| !known(&stream.arn)) else {
+        let Some(stream) = self.stream.clone().filter(|stream| !known(&stream.arn)) else {
             if self.committer.manifest.epochs.is_empty() {
-                return Err(CaptureError::NoStream { table: facts.identity.name.clone() });
+                return Err(CaptureError::NoStream { table: self.input.facts.identity.name.clone() });
             }
-            return Ok(None);
+            return Ok(Next::Nothing(if self.deleted { TABLE_DELETED } else { STREAM_DISABLED }));
         };
         match stream.view_type.as_str() {
-            "NEW_AND_OLD_IMAGES" | "NEW_IMAGE" => Ok(Some(stream)),
-            other => Err(CaptureError::ViewType { table: facts.identity.name.clone(), view_type: other.to_owned() }),
+            "NEW_AND_OLD_IMAGES" | "NEW_IMAGE" => Ok(Next::Stream(stream)),
+            _ => Ok(Next::Useless(stream.view_type)),
         }
     }
 
-    async fn end_coverage(&mut self) -> Result<Ended, CaptureError> {
-        let open = |run: &Self| run.committer.manifest.open_epoch().is_some();
-        while self.committer.manifest.coverage_ended.is_none() && !open(self) {
-            let ended = Action::CoverageEnded(CoverageEnded { reason: STREAM_DISABLED.into() });
-            self.committer.propose(vec![ended]).await?;
+    /// Commits that nothing is archived any more, once, and raises the alarm.
+    async fn end_coverage(&mut self, reason: &str) -> Result<(), CaptureError> {
+        let goes_on = |run: &Self| {
+            let manifest = &run.committer.manifest;
+            manifest.coverage_ended.is_none() && manifest.open_epoch().is_none()
+        };
+        while goes_on(self) {
+            let ended = Action::CoverageEnded(CoverageEnded { reason: reason.into() });
+            if let Outcome::Committed(_) = self.committer.propose(vec![ended]).await? {
+                let what = match reason {
+                    TABLE_DELETED => "the table was deleted: what its stream still had is archived, and coverage ends",
+                    _ => "the stream is off: what it still had is archived, and coverage ends until it is on again",
+                };
+                self.committer.say(&Progress::Alarm { what: what.to_owned() });
+            }
         }
-        let reason = self.committer.manifest.coverage_ended.clone();
-        Ok(Ended::CoverageEnded { reason: reason.unwrap_or_else(|| STREAM_DISABLED.into()) })
+        Ok(())
     }
 
     /// Commits the entry with which an epoch begins, unless another writer is faster.
@@ -112,6 +202,7 @@ impl Run<'_> {
             return Ok(Begun::Stopped);
         };
         let listing = listing?;
+        self.committer.tell(listing.begun);
         if self.input.options.once && self.goal.is_none() {
             self.goal = Some(listing.begun);
         }
@@ -120,7 +211,8 @@ impl Run<'_> {
         let floor = started.floor;
         let empty_base = base.is_some();
         let mut known = BTreeMap::new();
-        let openings = self.openings(&started, &listing, &*source, &mut known).await;
+        let openings = self.openings(&started, &listing, &*source, &mut known);
+        let Some(openings) = stop.run_until_cancelled(openings).await else { return Ok(Begun::Stopped) };
         let mut actions = vec![Action::EpochStarted(started)];
         actions.extend(base.map(Action::Base));
         let (at, table) = (listing.begun, self.input.facts.definition.clone());
@@ -154,25 +246,27 @@ impl Run<'_> {
     }
 
     /// The union of two full listings, some time apart: one alone may lack a shard.
-    async fn both_listings(&mut self, source: &dyn StreamSource) -> Result<Listing, CaptureError> {
+    async fn both_listings(&self, source: &dyn StreamSource) -> Result<Listing, CaptureError> {
         let first = self.listing(source).await?;
         sleep(self.input.options.second_listing()).await;
         let second = self.listing(source).await?;
-        let listing = first.union(second);
-        self.committer.tell(listing.begun);
-        Ok(listing)
+        Ok(first.union(second))
     }
 
     /// A full listing of a stream that lists shards at all: one that is being turned on lists none.
     async fn listing(&self, source: &dyn StreamSource) -> Result<Listing, CaptureError> {
-        let mut attempts = 0;
+        let (mut attempts, mut missing) = (0, 0);
         loop {
             let why = match source.list().await {
                 Ok(listing) if listing.status == StreamStatus::Enabling => "the stream is being turned on".to_owned(),
                 Ok(listing) => return Ok(listing),
                 Err(SourceError::Invalid(reason)) => return Err(CaptureError::Listing(reason)),
                 Err(SourceError::NotFound { at }) => {
-                    return Ok(Listing { begun: at, status: StreamStatus::Disabled, shards: vec![] });
+                    missing += 1;
+                    if missing == MISSING {
+                        return Ok(Listing::of_none(at));
+                    }
+                    "the stream was not found".to_owned()
                 }
                 Err(error) => format!("listing the shards: {error}"),
             };
@@ -190,6 +284,7 @@ impl Run<'_> {
         source: &dyn StreamSource,
         known: &mut BTreeMap<ShardId, bool>,
     ) -> Vec<Action> {
+        let mut patience = self.input.patience();
         loop {
             let plan = openings::plan(&View {
                 manifest: &self.committer.manifest,
@@ -203,9 +298,14 @@ impl Run<'_> {
                 return plan.actions;
             }
             for shard in plan.ask {
-                // A shard that nobody answers for is taken to exist: its children wait for a later listing.
-                let answer = source.knows(&shard).await.unwrap_or(true);
-                known.insert(shard, answer);
+                // Without an answer the shard's children would be awaited, and their first read called a loss.
+                match source.knows(&shard).await {
+                    Ok(answer) => drop(known.insert(shard, answer)),
+                    Err(SourceError::NotFound { .. }) => drop(known.insert(shard, false)),
+                    Err(error) => {
+                        patience.wait(format!("asking for shard {shard}: {error}"), false).await;
+                    }
+                }
             }
         }
     }

@@ -18,6 +18,8 @@ const ROUNDS: usize = 6;
 /// While a shard's child is not seen yet, the shards are listed this often, for so many seconds after its end.
 const CHILD_PACE: Duration = Duration::from_secs(2);
 const CHILD_WITHIN: i64 = 300;
+/// How often in a row the stream must be missing before it counts as gone.
+const MISSING: u32 = 3;
 
 /// A full listing, and what judgements on it need.
 #[derive(Debug)]
@@ -51,23 +53,37 @@ impl Pump<'_> {
     /// A full listing; none if the service does not answer now.
     async fn look(&mut self) -> Result<Option<Seen>, CaptureError> {
         let read = self.committer.manifest.next;
-        let listing = match self.source.list().await {
+        let stop = self.stop.clone();
+        let Some(listed) = stop.run_until_cancelled(self.source.list()).await else { return Ok(None) };
+        let listing = match listed {
             Ok(listing) => listing,
-            // A stream that is gone lists nothing and takes no more records.
-            Err(SourceError::NotFound { at }) => Listing { begun: at, status: StreamStatus::Disabled, shards: vec![] },
+            Err(SourceError::NotFound { at }) if self.missing + 1 == MISSING => Listing::of_none(at),
+            // One such answer alone may be a server's that has not heard of the stream yet.
+            Err(error @ SourceError::NotFound { .. }) => {
+                self.missing += 1;
+                self.say_unlisted(&error);
+                return Ok(None);
+            }
             Err(SourceError::Invalid(reason)) => return Err(CaptureError::Listing(reason)),
             Err(error) => {
-                let operator = matches!(error, SourceError::Denied(_));
-                let why = format!("listing the shards: {error}");
-                self.committer.say(&Progress::Waiting { why, attempts: 1, operator });
+                self.say_unlisted(&error);
                 return Ok(None);
             }
         };
+        if listing.status != StreamStatus::Disabled {
+            self.missing = 0;
+        }
         self.committer.tell(listing.begun);
         if self.options.once && self.goal.is_none() {
             self.goal = Some(listing.begun);
         }
         Ok(Some(Seen { listing, read, known: BTreeMap::new() }))
+    }
+
+    fn say_unlisted(&self, error: &SourceError) {
+        let operator = matches!(error, SourceError::Denied(_));
+        let why = format!("listing the shards: {error}");
+        self.committer.say(&Progress::Waiting { why, attempts: self.missing.max(1), operator });
     }
 
     /// Commits openings, awaitings and barrings until the listing asks for no more; `false` asks for another listing.
@@ -170,7 +186,9 @@ impl Pump<'_> {
     async fn ask(&mut self, shards: &BTreeSet<ShardId>) -> bool {
         let mut answered = false;
         for shard in shards {
-            let answer = match self.source.knows(shard).await {
+            let stop = self.stop.clone();
+            let Some(told) = stop.run_until_cancelled(self.source.knows(shard)).await else { break };
+            let answer = match told {
                 Ok(known) => known,
                 Err(SourceError::NotFound { .. }) => false,
                 Err(error) => {
@@ -190,8 +208,8 @@ impl Pump<'_> {
     fn note_standing(&mut self) {
         let Some(seen) = &self.seen else { return };
         let manifest = &self.committer.manifest;
-        if openings::stand(manifest, self.epoch, &seen.listing, &seen.known) {
-            self.stood = Some(now());
+        if openings::stand(manifest, self.epoch, &seen.listing, &seen.known, true) {
+            self.stood = Some((now(), seen.listing.begun));
         }
         let parents: BTreeSet<_> = manifest.shards.values().filter_map(|shard| shard.parent.as_ref()).collect();
         let recent = self.committer.at.plus(-CHILD_WITHIN);

@@ -1,19 +1,16 @@
 //! From a batch to objects that an entry may name: encode, put under a name of its own, bounded in parallel.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 
 use super::error::CaptureError;
-use super::report::{Observer, Progress};
+use super::patience::Patience;
 use crate::change::{Second, Stamped};
 use crate::manifest::{SegmentMeta, Tier};
-use crate::platform::clock::sleep;
 use crate::platform::ids::Ids;
-use crate::platform::retry::Backoff;
 use crate::platform::tasks;
 use crate::segment::{self, encode::Encoded};
 use crate::store::{Keep, ObjectStore, StoreError};
@@ -31,8 +28,8 @@ pub(super) struct Uploader {
     pub(super) facts: segment::Facts,
     /// Names.
     pub(super) ids: Ids,
-    /// Who is told of failures.
-    pub(super) observer: Observer,
+    /// How failures are borne.
+    pub(super) patience: Patience,
 }
 
 /// What came of one put.
@@ -70,27 +67,21 @@ impl Uploader {
 
     /// Puts until the outcome is known. The same bytes under the name are ours, whoever's put they came by.
     async fn put(&self, path: &str, bytes: &Bytes) -> Result<Put, CaptureError> {
-        let mut backoff = Backoff::new(self.ids.clone(), Duration::from_millis(100), Duration::from_secs(10));
+        let mut patience = self.patience.clone();
         loop {
             let error = match self.store.put_new(path, bytes.clone(), Keep::Short).await {
                 Ok(version_id) => return Ok(Put::Written(version_id)),
-                Err(
-                    error @ (StoreError::Taken { .. } | StoreError::Unknown { .. } | StoreError::Unavailable { .. }),
-                ) => error,
-                Err(error) => return Err(error.into()),
+                Err(error) => error,
             };
             match self.store.get(path, None).await {
                 Ok(there) if Sha256::digest(&there.bytes) == Sha256::digest(bytes) => {
                     return Ok(Put::Written(there.version_id));
                 }
                 Ok(_) => return Ok(Put::Other),
-                Err(StoreError::Absent { .. } | StoreError::Unavailable { .. } | StoreError::Unknown { .. }) => {}
-                Err(error) => return Err(error.into()),
+                // A name that somebody hid is no name for a segment.
+                Err(error @ StoreError::Hidden { .. }) => return Err(error.into()),
+                Err(_) => patience.bear("writing a segment", error).await?,
             }
-            let why = format!("writing a segment: {error}");
-            let attempts = backoff.attempts() + 1;
-            (self.observer)(&Progress::Waiting { why, attempts, operator: false });
-            sleep(backoff.step()).await;
         }
     }
 }

@@ -14,14 +14,16 @@ use super::archive::{Archive, log_failure};
 use super::live::{self, Regions};
 use super::output::Output;
 use super::table::TableName;
-use crate::capture::{Capture as Run, CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Ended};
+use crate::capture::{
+    Capture as Run, CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended,
+};
 use crate::config::raw::CaptureOptions;
 use crate::config::{CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
 use crate::platform::{aws, tasks};
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
-use crate::shard::table::TableFacts;
+use crate::shard::table::{self, TableFacts};
 use report::{Captured, Summary};
 
 /// An emulator that lists an ending sequence number on open shards too; it stands in its ARNs for the region.
@@ -110,6 +112,7 @@ pub(super) fn input(
     };
     CaptureInput {
         observer: report::observer(out.clone(), facts.identity.clone()),
+        describe: describe_again(aws, facts.arn.clone()),
         facts,
         streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),
         store: Arc::clone(&archive.store),
@@ -117,6 +120,15 @@ pub(super) fn input(
         ids: archive.ids.clone(),
         options,
     }
+}
+
+/// Asks for the table by its ARN: a name could mean another account's by then.
+fn describe_again(aws: &aws_config::SdkConfig, arn: String) -> Describe {
+    let aws = aws.clone();
+    Arc::new(move || {
+        let (aws, arn) = (aws.clone(), arn.clone());
+        Box::pin(async move { table::describe(&aws, &arn).await })
+    })
 }
 
 /// Runs on a task of its own: what one table computes does not hold up another.
@@ -169,7 +181,7 @@ pub(super) fn failure(error: &CaptureError, table: &str) -> Failure {
     };
     match error {
         CaptureError::NoStream { table: name } => {
-            live::failure(&crate::shard::table::TableError::StreamOff { table: name.clone() }, table)
+            live::failure(&table::TableError::StreamOff { table: name.clone() }, table)
         }
         CaptureError::ViewType { .. } => plain(Exit::Configuration),
         CaptureError::Store(error) => error.failure(table),

@@ -52,6 +52,14 @@ pub struct Listing {
     pub shards: Vec<ListedShard>,
 }
 
+impl Listing {
+    /// Of a stream that is gone: it lists nothing and takes no more records.
+    #[must_use]
+    pub const fn of_none(begun: Second) -> Self {
+        Self { begun, status: StreamStatus::Disabled, shards: vec![] }
+    }
+}
+
 /// Where an iterator begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFrom {

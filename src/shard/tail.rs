@@ -57,6 +57,14 @@ pub enum TailStop {
         /// What the service said.
         reason: String,
     },
+    /// The task that reads it died: a bug.
+    #[error("the reader of shard {shard} died: {reason}")]
+    Died {
+        /// The shard.
+        shard: ShardId,
+        /// How.
+        reason: String,
+    },
     /// Sequence numbers must rise within a page; dropping one would lose it.
     #[error("shard {shard} delivered sequence number {second} after {first}: its order cannot be kept")]
     Disorder {
@@ -78,6 +86,8 @@ pub struct TailPage {
     pub at: Second,
     /// The first page of a read that began at the trim horizon: judge it by the trim rule.
     pub from_trim_horizon: bool,
+    /// The first record that the service delivered, also one emitted before.
+    pub first: Option<Sequence>,
     /// The end of the shard: no further page follows this one.
     pub null: bool,
     /// At least ten empty pages in a row, up to this one, span at least `settle` without a pause, error or new iterator.
@@ -190,6 +200,7 @@ impl Tail {
     fn take(&mut self, page: decode::Page) -> TailEvent {
         let mut changes = page.changes;
         let delivered = changes.len();
+        let first = changes.first().map(|change| change.sequence);
         if let Some(behind) = self.behind {
             changes.retain(|change| change.sequence > behind);
         }
@@ -205,7 +216,7 @@ impl Tail {
         let from_trim_horizon = matches!(self.place, Place::At { first: true, .. });
         let null = page.next.is_none();
         self.place = page.next.map_or(Place::End, |iterator| Place::At { iterator, first: false });
-        TailEvent::Page(TailPage { changes, at: page.at, from_trim_horizon, null, idle, repeated })
+        TailEvent::Page(TailPage { changes, at: page.at, from_trim_horizon, first, null, idle, repeated })
     }
 
     /// Counts a page of an idle shard; whether the shard is idle by now.

@@ -13,7 +13,7 @@ use tailrace::segment::decode;
 use tailrace::shard::table::{Billing, StreamFacts, TableFacts};
 use tailrace::shard::{StreamSource, StreamStatus};
 use tailrace::store::ObjectStore;
-use tailrace::store::fault::{FaultyStore, Rates};
+use tailrace::store::fault::{Fault, FaultyStore, Rates};
 use tailrace::store::memory::MemoryStore;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,9 @@ fn facts(seed: u64) -> TableFacts {
     }
 }
 
+/// The stream of a table that was turned off and on again.
+const NEXT: &str = "arn:next";
+
 /// A table, its stream, and the archive that it is captured into.
 struct Scene {
     seed: u64,
@@ -55,13 +58,18 @@ struct Scene {
     /// Without faults: for looking at what was committed.
     archive: Arc<MemoryStore>,
     rates: Rates,
+    /// Mutations of the store that fail in this way, by number; instead of the rates.
+    script: Vec<(u64, Fault)>,
+    /// What the table is described as later, and the stream that it has then.
+    later: Option<(TableFacts, Arc<FakeStream>)>,
     said: Arc<Mutex<Vec<Progress>>>,
 }
 
 impl Scene {
     fn new(seed: u64, faults: u64, rates: Rates) -> Self {
         let stream = FakeStream::new(seed, NOON, faults);
-        Self { seed, stream, archive: Arc::new(MemoryStore::new()), rates, said: Arc::default() }
+        let (script, later) = (vec![], None);
+        Self { seed, stream, archive: Arc::new(MemoryStore::new()), rates, script, later, said: Arc::default() }
     }
 
     fn calm(seed: u64) -> Self {
@@ -69,13 +77,21 @@ impl Scene {
     }
 
     fn input(&self, writer: u64, options: CaptureOptions) -> CaptureInput {
-        let stream: Arc<dyn StreamSource> = Arc::<FakeStream>::clone(&self.stream);
+        let first: Arc<dyn StreamSource> = Arc::<FakeStream>::clone(&self.stream);
+        let next = self.later.as_ref().map(|(_, stream)| Arc::<FakeStream>::clone(stream) as Arc<dyn StreamSource>);
+        let described = self.later.as_ref().map_or_else(|| facts(self.seed), |(facts, _)| facts.clone());
         let said = Arc::clone(&self.said);
         let inner: Arc<dyn ObjectStore> = Arc::<MemoryStore>::clone(&self.archive);
+        let seeded = || FaultyStore::seeded(Arc::clone(&inner), self.seed * 1000 + writer, self.rates);
+        let scripted = || FaultyStore::scripted(Arc::clone(&inner), self.script.clone(), []);
         CaptureInput {
             facts: facts(self.seed),
-            streams: Arc::new(move |_| Arc::clone(&stream)),
-            store: Arc::new(FaultyStore::seeded(inner, self.seed * 1000 + writer, self.rates)),
+            describe: Arc::new(move || {
+                let described = described.clone();
+                Box::pin(async move { Ok(described) })
+            }),
+            streams: Arc::new(move |arn| Arc::clone(next.as_ref().filter(|_| arn == NEXT).unwrap_or(&first))),
+            store: Arc::new(if self.script.is_empty() { seeded() } else { scripted() }),
             origin: "origin".into(),
             ids: Ids::seeded(self.seed * 1000 + writer),
             options,
@@ -133,6 +149,11 @@ impl Scene {
         }
         rows.values_mut().for_each(|rows| rows.sort_unstable());
         rows
+    }
+
+    /// Whether something was told that `is` takes.
+    fn heard(&self, is: impl Fn(&Progress) -> bool) -> bool {
+        self.said.lock().unwrap().iter().any(is)
     }
 
     /// Everything that the table wrote is archived exactly once, and stamps never fall along a shard.
@@ -208,7 +229,7 @@ async fn exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_with_two_captures_of_the_same_table() {
     together(100..140, |seed| async move {
-        let scene = Scene::new(seed, 20, Rates { lost: 20, unanswered: 20, ..Rates::default() });
+        let scene = Scene::new(seed, 20, Rates { lost: 20, unanswered: 20, reads: 20, ..Rates::default() });
         let table = work(Arc::clone(&scene.stream), 2_500);
         let (one, two) = (Duration::from_secs(5), Duration::from_millis(5_300));
         let (_, one, two) = tokio::join!(table, scene.capture(1, quick(), one), scene.capture(2, quick(), two));
@@ -260,12 +281,69 @@ async fn a_stream_that_is_turned_off_is_drained_and_coverage_ends() {
     scene.stream.split();
     scene.stream.write();
     scene.stream.disable();
-    let run = Capture::new(scene.input(1, quick())).run(CancellationToken::new());
-    let summary = clock::within(Duration::from_secs(30), run).await.expect("it ends by itself").unwrap();
+    let once = CaptureOptions { once: true, ..quick() };
+    let run = Capture::new(scene.input(1, once)).run(CancellationToken::new());
+    let summary = clock::within(Duration::from_secs(30), run).await.expect("once ends by itself").unwrap();
     assert!(matches!(summary.ended, Ended::CoverageEnded { .. }), "{summary:?}");
     scene.assert_exactly_once().await;
     let manifest = scene.manifest().await;
     assert!(manifest.open_epoch().is_none() && manifest.coverage_ended.is_some());
+    assert!(scene.heard(|progress| matches!(progress, Progress::Alarm { .. })));
+    let summary = scene.capture(2, quick(), Duration::from_secs(1)).await;
+    assert_eq!(summary.ended, Ended::Stopped, "a service waits for the stream to be turned on again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_turned_on_again_is_the_next_epoch() {
+    let mut scene = Scene::calm(206);
+    let next = FakeStream::new(207, NOON, 0);
+    let mut again = facts(206);
+    if let Some(stream) = &mut again.stream {
+        (stream.arn, stream.created) = (NEXT.into(), NOON.plus(30).micros());
+    }
+    scene.later = Some((again, Arc::clone(&next)));
+    scene.stream.write();
+    scene.stream.disable();
+    next.write();
+    next.write();
+    let summary = scene.capture(1, quick(), Duration::from_secs(12)).await;
+    assert_eq!((summary.ended, summary.counts.rows), (Ended::Stopped, 3));
+    let manifest = scene.manifest().await;
+    let arns: Vec<_> = manifest.epochs.values().map(|epoch| epoch.started.stream_arn.as_str()).collect();
+    assert_eq!(arns, ["arn:stream", NEXT]);
+    assert!(manifest.coverage_ended.is_none(), "coverage went on without a pause");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_table_ends_its_coverage_and_says_so() {
+    let mut scene = Scene::calm(208);
+    let mut recreated = facts(208);
+    recreated.identity.table_id = "another".into();
+    scene.later = Some((recreated, Arc::clone(&scene.stream)));
+    scene.stream.write();
+    scene.stream.disable();
+    let run = Capture::new(scene.input(1, quick())).run(CancellationToken::new());
+    let summary = clock::within(Duration::from_secs(30), run).await.expect("this timeline is over").unwrap();
+    assert_eq!(summary.ended, Ended::CoverageEnded { reason: "table_deleted".into() });
+    assert_eq!(scene.manifest().await.coverage_ended.as_deref(), Some("table_deleted"));
+    scene.assert_exactly_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_waits_for_whoever_must_mend_the_store_and_once_does_not() {
+    let mut scene = Scene::calm(209);
+    // Numbers 0 to 9 take in the first entry, the first segment and the second entry.
+    scene.script = (1..10).map(|n| (n, if n % 2 == 0 { Fault::Denied } else { Fault::Refused })).collect();
+    scene.stream.write();
+    let summary = scene.capture(1, quick(), Duration::from_secs(15)).await;
+    assert_eq!((summary.ended, summary.counts.rows), (Ended::Stopped, 1));
+    assert!(scene.heard(|progress| matches!(progress, Progress::Waiting { operator: true, .. })));
+    scene.assert_exactly_once().await;
+    scene.stream.write();
+    scene.script = vec![(0, Fault::Denied)];
+    let once = CaptureOptions { once: true, ..quick() };
+    let refused = Capture::new(scene.input(2, once)).run(CancellationToken::new()).await;
+    assert!(matches!(refused, Err(CaptureError::Store(_) | CaptureError::Log(_))), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,8 +362,7 @@ async fn what_was_trimmed_while_nobody_read_becomes_a_gap_with_exact_bounds() {
     let bound = scene.stream.at().plus(20 * 60 - 86_400);
     assert!(gap.to_cut <= bound && gap.to_cut >= bound.plus(-10), "{gap:?} {bound}");
     assert_eq!(scene.rows(&manifest).await.values().map(Vec::len).sum::<usize>(), 2);
-    let said = scene.said.lock().unwrap();
-    assert!(said.iter().any(|progress| matches!(progress, Progress::Gap { .. })));
+    assert!(scene.heard(|progress| matches!(progress, Progress::Gap { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ fn page(rows: &[(u64, i64)], at: i64) -> Arrived {
         changes: rows.iter().map(row).collect(),
         at: Second(at),
         from_trim_horizon: false,
+        first: rows.first().map(|(sequence, _)| seq(*sequence)),
         null: false,
         idle: false,
         held: Held::free(10),
@@ -206,4 +207,19 @@ fn only_a_reader_with_nothing_in_hand_is_idle() {
     disturbed.push(quiet()).unwrap();
     disturbed.disturb();
     assert!(disturbed.idle(&shard).is_none());
+}
+
+#[test]
+fn a_horizon_page_that_begins_with_a_record_we_have_had_lost_nothing() {
+    let mut shard = old_shard();
+    let mut buffer = Buffer::new(&shard, None);
+    buffer.push(horizon(&[(10, 1_100), (11, 1_100)], W)).unwrap();
+    let draft = drafted(&buffer, &shard);
+    assert!(draft.spans[0].gap.is_some(), "nothing of this shard was read before");
+    fold(&mut shard, &draft);
+    buffer.committed(&shard);
+    buffer.push(horizon(&[(11, 1_100), (12, 1_101)], W)).unwrap();
+    let draft = drafted(&buffer, &shard);
+    assert_eq!((draft.spans.len(), sequences(&draft)), (1, vec![seq(12)]));
+    assert!(draft.spans[0].gap.is_none());
 }

@@ -2,14 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plan, View};
+use super::{Plan, View, may_be_ancestor};
 use crate::change::{Second, ShardId};
 use crate::manifest::{Action, Manifest, Shard, ShardReleased};
 use crate::shard::{Listing, StreamStatus};
 
-/// Whether every listed shard is in the log, awaited, or waits for a parent.
+/// Whether every listed shard is in the log, awaited, or waits for a parent. `barred_wait`: one that may only be barred
+/// waits, too. Spans need it so: what it waits for is the closing of others, which they bring. Releases do not.
 #[must_use]
-pub fn stand(manifest: &Manifest, epoch: u32, listing: &Listing, known: &BTreeMap<ShardId, bool>) -> bool {
+pub fn stand(
+    manifest: &Manifest,
+    epoch: u32,
+    listing: &Listing,
+    known: &BTreeMap<ShardId, bool>,
+    barred_wait: bool,
+) -> bool {
     let logged = by_id(manifest, epoch);
     let awaited: BTreeSet<&ShardId> =
         manifest.awaited.keys().filter(|key| key.epoch == epoch).map(|key| &key.id).collect();
@@ -18,8 +25,12 @@ pub fn stand(manifest: &Manifest, epoch: u32, listing: &Listing, known: &BTreeMa
         Some(parent) => parent.closed_at.is_none(),
         None => awaited.contains(parent) || listed.contains(parent) || known.get(parent) == Some(&true),
     };
+    let unlisted = || logged.values().filter(|shard| shard.unlisted).map(|shard| (shard.parent.as_ref(), shard.start));
     listing.shards.iter().all(|shard| {
-        logged.contains_key(&shard.id) || awaited.contains(&shard.id) || shard.parent.as_ref().is_some_and(waits)
+        logged.contains_key(&shard.id)
+            || awaited.contains(&shard.id)
+            || shard.parent.as_ref().is_some_and(waits)
+            || (barred_wait && may_be_ancestor(unlisted(), &shard.id, shard.end))
     })
 }
 
@@ -28,7 +39,7 @@ pub fn stand(manifest: &Manifest, epoch: u32, listing: &Listing, known: &BTreeMa
 pub fn releases(view: &View<'_>, settle: i64) -> Plan {
     let mut plan = Plan::default();
     let (manifest, listing) = (view.manifest, view.listing);
-    if listing.status != StreamStatus::Enabled || !stand(manifest, view.epoch, listing, view.known) {
+    if listing.status != StreamStatus::Enabled || !stand(manifest, view.epoch, listing, view.known, false) {
         return plan;
     }
     let logged = by_id(manifest, view.epoch);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::View;
+use super::{View, may_be_ancestor};
 use crate::change::{Second, Sequence, ShardId};
 use crate::manifest::{Awaited, ShardAwaited, ShardOpened};
 
@@ -62,9 +62,8 @@ impl Sketch {
 
     /// Whether a shard found only now, with this end, may be the ancestor of one that was opened without it.
     pub(super) fn may_be_ancestor(&self, id: &ShardId, end: Option<Sequence>) -> bool {
-        self.shards.values().any(|opened| {
-            opened.unlisted && (opened.parent.as_ref() == Some(id) || end.is_some_and(|end| end < opened.start))
-        })
+        let unlisted = self.shards.values().filter(|opened| opened.unlisted);
+        may_be_ancestor(unlisted.map(|opened| (opened.parent.as_ref(), opened.start)), id, end)
     }
 
     /// The floor of a shard that nothing lifts: no answer that was final may change.

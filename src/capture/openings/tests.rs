@@ -175,3 +175,17 @@ fn an_epoch_ends_when_its_stream_is_off_and_read_out() {
     state.shards.insert(key("b"), shard(None, 30));
     assert!(!epoch_ended(&state, 1, &seen, false, 120));
 }
+
+#[test]
+fn a_shard_that_may_only_be_barred_holds_up_releases_and_no_spans() {
+    let mut unlisted = shard(Some("gone"), 100);
+    unlisted.unlisted = true;
+    let manifest = manifest(&[("u", unlisted), ("y", shard(None, 10))]);
+    let barred = listed("k", Some("lost"), 40, Some(50));
+    let listing = listing(5_000, vec![listed("y", None, 10, Some(30)), listed("u", Some("gone"), 100, None), barred]);
+    let known = [("lost", false), ("gone", false)];
+    assert_eq!(planned(&manifest, &listing, &known, false), Plan::default(), "it waits for the closing of y");
+    let known = known.iter().map(|(id, known)| (ShardId::new(*id), *known)).collect();
+    assert!(stand(&manifest, 1, &listing, &known, true), "or y could never close");
+    assert!(!stand(&manifest, 1, &listing, &known, false));
+}

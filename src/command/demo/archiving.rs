@@ -56,8 +56,13 @@ impl Archiving {
         let facts = table::describe(aws, TABLE).await.map_err(failed)?;
         let table = facts.identity.clone();
         let streams = aws.clone();
+        let describe = aws.clone();
         let input = CaptureInput {
             facts,
+            describe: Arc::new(move || {
+                let aws = describe.clone();
+                Box::pin(async move { table::describe(&aws, TABLE).await })
+            }),
             streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),
             store: Arc::clone(&store),
             origin: archive.origin.clone(),

@@ -77,6 +77,8 @@ fn service_error(meta: &ErrorMetadata, status: u16, at: Second) -> SourceError {
         code if DENIED.contains(&code) => SourceError::Denied(text()),
         _ => match status {
             429 => SourceError::Throttled(text()),
+            // What a proxy on the way answers: nothing that the service says of the call.
+            408 | 425 => SourceError::Unavailable(text()),
             401 | 403 => SourceError::Denied(text()),
             200..=299 => SourceError::Malformed(text()),
             400..=499 => SourceError::Invalid(text()),
@@ -144,6 +146,7 @@ mod tests {
         assert_eq!(of(503), SourceError::Unavailable("status 503".to_owned()));
         assert_eq!(of(403), SourceError::Denied("status 403".to_owned()));
         assert_eq!(of(429), SourceError::Throttled("status 429".to_owned()));
+        assert_eq!(of(408), SourceError::Unavailable("status 408".to_owned()));
         assert_eq!(of(418), SourceError::Invalid("status 418".to_owned()));
         assert_eq!(of(200), SourceError::Malformed("status 200".to_owned()));
     }
