@@ -12,10 +12,9 @@ use serde::Serialize;
 
 use crate::change::Second;
 use crate::change::image::ImageError;
-use crate::manifest::LogError;
-use crate::replay::{ReplayError, Unknown};
+use crate::manifest::{LogError, ReadError, Unknown};
+use crate::platform::aws::ServiceError;
 use crate::segment::SegmentError;
-use crate::shard::SourceError;
 use crate::store::StoreError;
 
 /// A base that was committed.
@@ -57,7 +56,7 @@ pub enum BaseError {
     Item(#[source] ImageError),
     /// The service does not let the table be read.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Service(#[from] ServiceError),
     /// The log could not be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -78,7 +77,7 @@ pub enum BaseError {
     },
     /// What was archived meanwhile could not be read.
     #[error(transparent)]
-    Read(#[from] Box<ReplayError>),
+    Read(#[from] ReadError),
     /// The runtime ended a task.
     #[error("a task was interrupted: {0}")]
     Interrupted(String),

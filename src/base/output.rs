@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::BaseError;
 use crate::change::Second;
-use crate::manifest::{SegmentMeta, Tier};
 use crate::platform::clock;
 use crate::platform::ids::Ids;
 use crate::platform::retry::Backoff;
 use crate::platform::tasks;
 use crate::segment::cut::OutputCut;
-use crate::segment::{BaseRow, Facts, decode, encode, name};
+use crate::segment::{BaseRow, Facts, SegmentMeta, Tier, decode, encode, name};
 use crate::store::{Keep, ObjectStore, StoreError};
 
 /// A table up to this size has one bucket.

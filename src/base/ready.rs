@@ -1,8 +1,7 @@
 //! When a base may begin, and when it is complete: pure judgements of the folded log.
 
 use crate::change::Second;
-use crate::manifest::{BaseKind, IntentKind, Manifest, Shard};
-use crate::replay::unknown::{self, Unknown};
+use crate::manifest::{BaseKind, IntentKind, Manifest, Shard, Unknown, unknown};
 use crate::segment::Row;
 
 /// A row that the archive placed later than this (seconds) may be missing from a scan that is read as if it held it.

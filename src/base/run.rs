@@ -13,12 +13,11 @@ use super::scan::{self, TableScan};
 use super::{BaseError, BaseSummary};
 use crate::change::{ItemKey, KeySchema, Second};
 use crate::manifest::action::IntentAbandoned;
-use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, SegmentMeta};
+use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, Segments};
 use crate::platform::clock;
 use crate::platform::ids::Ids;
 use crate::platform::rate::Cap;
-use crate::replay::Segments;
-use crate::segment::{BaseRow, Facts};
+use crate::segment::{BaseRow, Facts, SegmentMeta};
 use crate::store::ObjectStore;
 
 /// A base's files end at this size, counted from their rows.
@@ -229,7 +228,7 @@ impl Run<'_> {
     async fn watch(&self, watch: &mut Watch) -> Result<(), BaseError> {
         let segments = Segments::new(Arc::clone(&self.input.store), self.input.folder.clone());
         for (path, meta) in self.input.manifest.segments.iter().filter(|(path, _)| !watch.known.contains(*path)) {
-            let rows = segments.changes(meta).await.map_err(Box::new)?;
+            let rows = segments.changes(meta).await?;
             watch.until = rows.iter().filter_map(ready::holds_back).chain(watch.until).max();
             tracing::debug!(%path, "read for late changes");
         }

@@ -1,7 +1,5 @@
 //! A strongly consistent scan in parallel parts, under a cap; items come through as the service sent them.
 
-pub(crate) mod attribute;
-
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,13 +14,12 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use crate::change::{Second, Text};
+use crate::platform::aws::answer::{PassThrough, Seen, ServiceTime, Stand};
+use crate::platform::aws::{ServiceError, attribute};
 use crate::platform::clock;
 use crate::platform::ids::Ids;
 use crate::platform::rate::Cap;
 use crate::platform::retry::Backoff;
-use crate::shard::SourceError;
-use crate::shard::dynamodb::errors::source_error;
-use crate::shard::dynamodb::raw_body::{PassThrough, Seen, ServiceTime, Stand};
 
 /// Failures of one page in a row, with growing pauses, before the scan gives up.
 const MOST_FAILURES: u32 = 40;
@@ -56,13 +53,13 @@ pub trait TableScan: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As named by the variants.
-    async fn now(&self) -> Result<Second, SourceError>;
+    async fn now(&self) -> Result<Second, ServiceError>;
 
     /// The page of `part` behind `after`, read strongly consistent.
     ///
     /// # Errors
     /// As named by the variants.
-    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, SourceError>;
+    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, ServiceError>;
 }
 
 /// A table through the AWS SDK.
@@ -94,15 +91,15 @@ const SCAN: Stand = Stand {
 
 #[async_trait]
 impl TableScan for DynamoTable {
-    async fn now(&self) -> Result<Second, SourceError> {
+    async fn now(&self) -> Result<Second, ServiceError> {
         let seen = Seen::default();
         let call = self.client.describe_table().table_name(&self.table).customize();
         let answer = call.interceptor(ServiceTime(seen.clone())).send().await;
-        answer.map(|_| seen.at()).map_err(|error| source_error(&error, seen.at()))
+        answer.map(|_| seen.at()).map_err(|error| ServiceError::of(&error, seen.at()))
     }
 
-    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, SourceError> {
-        let wrong = |error: &dyn std::fmt::Display| SourceError::Malformed(format!("a page of a scan: {error}"));
+    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, ServiceError> {
+        let wrong = |error: &dyn std::fmt::Display| ServiceError::Malformed(format!("a page of a scan: {error}"));
         let after = after.map(|key| attribute::item(key.as_str())).transpose().map_err(|e| wrong(&e))?;
         let (number, of) = (i32::try_from(part.number).ok(), i32::try_from(part.of).ok());
         let seen = Seen::default();
@@ -119,7 +116,7 @@ impl TableScan for DynamoTable {
             .interceptor(PassThrough(seen.clone(), SCAN))
             .send()
             .await
-            .map_err(|error| source_error(&error, seen.at()))?;
+            .map_err(|error| ServiceError::of(&error, seen.at()))?;
         let body = seen.body().await.ok_or_else(|| wrong(&"no body"))?;
         read(&body, seen.at()).map_err(|e| wrong(&e))
     }
@@ -166,7 +163,7 @@ pub async fn all(
     cap: &Cap,
     ids: &Ids,
     pages: mpsc::Sender<Page>,
-) -> Result<(), SourceError> {
+) -> Result<(), ServiceError> {
     let parts = parts.max(1);
     stream::iter(0..parts)
         .map(|number| part(table, Part { number, of: parts }, cap, ids, pages.clone()))
@@ -181,13 +178,13 @@ async fn part(
     cap: &Cap,
     ids: &Ids,
     pages: mpsc::Sender<Page>,
-) -> Result<(), SourceError> {
+) -> Result<(), ServiceError> {
     let mut pause = Backoff::new(ids.clone(), Duration::from_millis(100), Duration::from_secs(20));
     let mut after = None;
     loop {
         let page = match table.page(part, after.as_ref()).await {
             Ok(page) => page,
-            Err(error) if is_passing(&error) && pause.attempts() < MOST_FAILURES => {
+            Err(error) if error.is_passing() && pause.attempts() < MOST_FAILURES => {
                 clock::sleep(pause.step()).await;
                 continue;
             }
@@ -200,10 +197,6 @@ async fn part(
             return Ok(());
         }
     }
-}
-
-const fn is_passing(error: &SourceError) -> bool {
-    matches!(error, SourceError::Throttled(_) | SourceError::Unavailable(_) | SourceError::Malformed(_))
 }
 
 #[cfg(test)]

@@ -15,13 +15,13 @@ use crate::change::{
     Text,
 };
 use crate::manifest::{
-    Action, BaseKind, BaseStarted, EpochStarted, GapReason, GapSpan, Heartbeat, Log, Manifest, Proposed, SegmentsAdded,
-    ShardOpened, Span, Tier,
+    Action, BaseKind, BaseStarted, EpochStarted, GapReason, GapSpan, Heartbeat, Log, Manifest, Proposed, Segments,
+    SegmentsAdded, ShardOpened, Span,
 };
 use crate::platform::ids::Ids;
 use crate::platform::{clock, tasks};
-use crate::replay::{Options, Point, Segments, plan};
-use crate::segment::{Facts, encode, name};
+use crate::replay::{Options, Point, plan};
+use crate::segment::{Facts, Tier, encode, name};
 use crate::store::memory::MemoryStore;
 use crate::store::{Keep, ObjectStore};
 
@@ -56,10 +56,10 @@ struct Table {
 
 #[async_trait]
 impl TableScan for Table {
-    async fn now(&self) -> Result<Second, SourceError> {
+    async fn now(&self) -> Result<Second, ServiceError> {
         Ok(Second(self.now.load(Ordering::SeqCst)))
     }
-    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, SourceError> {
+    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, ServiceError> {
         let of_part = |n: &u32| n % part.of == part.number;
         let begin: u32 = after.map_or(0, |after| after.as_str().parse().unwrap());
         let items: Vec<u32> = (begin..self.items).filter(of_part).take(7).collect();

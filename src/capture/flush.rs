@@ -7,8 +7,9 @@ use super::committer::Outcome;
 use super::error::CaptureError;
 use super::pump::Pump;
 use super::report::Progress;
-use crate::manifest::{Action, SegmentMeta, SegmentsAdded};
+use crate::manifest::{Action, SegmentsAdded};
 use crate::platform::clock::now;
+use crate::segment::SegmentMeta;
 
 /// Without a full listing for this long nothing may be committed: an unseen shard would be left behind.
 const LISTING_MAX_SECONDS: i64 = 3600;

@@ -21,9 +21,11 @@ use super::report::Progress;
 use super::survey::Seen;
 use super::uploader::Uploader;
 use crate::change::Second;
-use crate::manifest::{EpochStarted, SegmentMeta, ShardKey};
+use crate::manifest::{EpochStarted, ShardKey};
+use crate::platform::aws::ServiceError;
 use crate::platform::clock::{Instant, now, sleep};
 use crate::platform::ids::Ids;
+use crate::segment::SegmentMeta;
 use crate::shard::SourceError;
 use crate::shard::StreamSource;
 use crate::shard::tail::TailEvent;
@@ -240,7 +242,7 @@ impl<'a> Pump<'a> {
     }
 
     fn waiting(&self, key: &ShardKey, error: &SourceError, attempts: u32) {
-        let operator = matches!(error, SourceError::Denied(_));
+        let operator = matches!(error, SourceError::Service(ServiceError::Denied(_)));
         let why = format!("reading shard {}: {error}", key.id);
         self.committer.say(&Progress::Waiting { why, attempts, operator });
     }

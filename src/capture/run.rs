@@ -16,6 +16,7 @@ use super::uploader::Uploader;
 use crate::change::{Second, ShardId};
 use crate::manifest::action::CoverageEnded;
 use crate::manifest::{Action, BaseCommitted, Definition, EpochStarted};
+use crate::platform::aws::ServiceError;
 use crate::platform::clock::sleep;
 use crate::shard::table::{StreamFacts, TableError};
 use crate::shard::{Listing, SourceError, StreamSource, StreamStatus};
@@ -260,8 +261,8 @@ impl<'a> Run<'a> {
             let why = match source.list().await {
                 Ok(listing) if listing.status == StreamStatus::Enabling => "the stream is being turned on".to_owned(),
                 Ok(listing) => return Ok(listing),
-                Err(SourceError::Invalid(reason)) => return Err(CaptureError::Listing(reason)),
-                Err(SourceError::NotFound { at }) => {
+                Err(SourceError::Service(ServiceError::Invalid(reason))) => return Err(CaptureError::Listing(reason)),
+                Err(SourceError::Service(ServiceError::NotFound { at })) => {
                     missing += 1;
                     if missing == MISSING {
                         return Ok(Listing::of_none(at));
@@ -301,7 +302,7 @@ impl<'a> Run<'a> {
                 // Without an answer the shard's children would be awaited, and their first read called a loss.
                 match source.knows(&shard).await {
                     Ok(answer) => drop(known.insert(shard, answer)),
-                    Err(SourceError::NotFound { .. }) => drop(known.insert(shard, false)),
+                    Err(SourceError::Service(ServiceError::NotFound { .. })) => drop(known.insert(shard, false)),
                     Err(error) => {
                         patience.wait(format!("asking for shard {shard}: {error}"), false).await;
                     }

@@ -10,6 +10,7 @@ use super::pump::Pump;
 use super::report::Progress;
 use crate::change::ShardId;
 use crate::manifest::{Action, Definition, EpochClosed};
+use crate::platform::aws::ServiceError;
 use crate::platform::clock::now;
 use crate::shard::{Listing, SourceError, StreamStatus};
 
@@ -57,14 +58,14 @@ impl Pump<'_> {
         let Some(listed) = stop.run_until_cancelled(self.source.list()).await else { return Ok(None) };
         let listing = match listed {
             Ok(listing) => listing,
-            Err(SourceError::NotFound { at }) if self.missing + 1 == MISSING => Listing::of_none(at),
+            Err(SourceError::Service(ServiceError::NotFound { at })) if self.missing + 1 == MISSING => Listing::of_none(at),
             // One such answer alone may be a server's that has not heard of the stream yet.
-            Err(error @ SourceError::NotFound { .. }) => {
+            Err(error @ SourceError::Service(ServiceError::NotFound { .. })) => {
                 self.missing += 1;
                 self.say_unlisted(&error);
                 return Ok(None);
             }
-            Err(SourceError::Invalid(reason)) => return Err(CaptureError::Listing(reason)),
+            Err(SourceError::Service(ServiceError::Invalid(reason))) => return Err(CaptureError::Listing(reason)),
             Err(error) => {
                 self.say_unlisted(&error);
                 return Ok(None);
@@ -81,7 +82,7 @@ impl Pump<'_> {
     }
 
     fn say_unlisted(&self, error: &SourceError) {
-        let operator = matches!(error, SourceError::Denied(_));
+        let operator = matches!(error, SourceError::Service(ServiceError::Denied(_)));
         let why = format!("listing the shards: {error}");
         self.committer.say(&Progress::Waiting { why, attempts: self.missing.max(1), operator });
     }
@@ -190,7 +191,7 @@ impl Pump<'_> {
             let Some(told) = stop.run_until_cancelled(self.source.knows(shard)).await else { break };
             let answer = match told {
                 Ok(known) => known,
-                Err(SourceError::NotFound { .. }) => false,
+                Err(SourceError::Service(ServiceError::NotFound { .. })) => false,
                 Err(error) => {
                     let why = format!("asking for shard {shard}: {error}");
                     self.committer.say(&Progress::Waiting { why, attempts: 1, operator: false });

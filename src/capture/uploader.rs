@@ -9,10 +9,9 @@ use sha2::{Digest as _, Sha256};
 use super::error::CaptureError;
 use super::patience::Patience;
 use crate::change::{Second, Stamped};
-use crate::manifest::{SegmentMeta, Tier};
 use crate::platform::ids::Ids;
 use crate::platform::tasks;
-use crate::segment::{self, encode::Encoded};
+use crate::segment::{self, SegmentMeta, Tier, encode::Encoded};
 use crate::store::{Keep, ObjectStore, StoreError};
 
 /// Objects on their way at once: a batch has one per day it touches.

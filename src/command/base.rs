@@ -18,8 +18,8 @@ use crate::capture::{Capture, CaptureError, CaptureInput, CaptureSummary};
 use crate::config::raw::{BaseOptions, CaptureOptions};
 use crate::config::{BaseConfig, CaptureConfig};
 use crate::failure::{Exit, Failure};
+use crate::platform::aws::ServiceError;
 use crate::platform::tasks;
-use crate::shard::SourceError;
 use crate::shard::table::TableFacts;
 
 /// How often the log is read while the snapshot waits for it.
@@ -135,7 +135,7 @@ fn failure(error: &BaseError, table: &str) -> Failure {
     let again = "run it again; nothing of this snapshot is visible";
     let (exit, next) = match error {
         BaseError::NoStream => (Exit::OutsideCoverage, "turn the table's stream on, and run it again"),
-        BaseError::Source(SourceError::Denied(_)) => {
+        BaseError::Service(ServiceError::Denied(_)) => {
             (Exit::Credentials, "grant dynamodb:Scan and dynamodb:DescribeTable")
         }
         BaseError::Store(error) => return error.failure(table),

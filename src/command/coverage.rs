@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::archive::Opened;
 use crate::change::Second;
-use crate::manifest::{BaseKind, Manifest};
-use crate::replay::{Options, Point, Unknown, plan, unknown};
+use crate::manifest::{BaseKind, Manifest, Unknown, unknown};
+use crate::replay::{Options, Point, plan};
 
 /// What one timeline covers.
 #[derive(Debug, Clone, Serialize)]

@@ -9,7 +9,8 @@ use super::Context;
 use super::table::{TableName, ambiguous};
 use crate::change::Second;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Manifest, SegmentMeta, Tier};
+use crate::manifest::Manifest;
+use crate::segment::{SegmentMeta, Tier};
 
 /// Arguments.
 #[derive(Debug, Args)]

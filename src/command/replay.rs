@@ -15,10 +15,11 @@ use super::table::{TableName, ambiguous};
 use crate::config::ReplayConfig;
 use crate::config::raw::ReplayOptions;
 use crate::failure::{Exit, Failure};
+use crate::manifest::Segments;
 use crate::platform::clock;
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::sink::{Destination, FileSink, SinkError};
-use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Segments, Sink};
+use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Sink};
 use report::{Planned, Replayed};
 
 /// How often `--wait` looks whether the archive has got there.

@@ -1,14 +1,13 @@
 //! What an entry can say. Members are spelled as in `schemas/entry.v1.schema.json`; an unknown member of a known action is refused.
 
 mod base;
-mod segment;
 
 use serde::{Deserialize, Serialize};
 
 pub use base::{BaseCommitted, BaseKind, BaseStarted, EmptyCheck};
-pub use segment::{SegmentMeta, Tier};
 
 use crate::change::{KeySchema, Second, Sequence, ShardId};
+use crate::segment::SegmentMeta;
 
 /// Who must understand an action. An unknown action with `Read` stops everybody, with `Write` only
 /// writers; with `None` it is carried along. Absent means `Read`.

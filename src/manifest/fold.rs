@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Definition, Interval, SegmentMeta};
+use super::action::{Definition, Interval};
 use super::entry::FoldPointer;
 use super::months::month_of;
 use super::state::{Awaited, Base, Epoch, Gap, Intent, Manifest, Month, PartPointer, Shard, ShardKey, UnknownAction};
 use crate::change::Second;
+use crate::segment::SegmentMeta;
 
 /// The version of folds that this build writes and reads.
 const VERSION: u32 = 1;

@@ -2,8 +2,9 @@
 
 use crate::change::{Second, Sequence};
 
-use super::action::{SegmentMeta, Span};
+use super::action::Span;
 use super::state::Shard;
+use crate::segment::SegmentMeta;
 
 /// Why an entry has no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,22 +9,25 @@ pub mod audit;
 mod codec;
 pub mod entry;
 mod fold;
-mod gaps;
 pub mod invariants;
 mod log;
 mod months;
 mod pack;
+mod segments;
 pub mod state;
 mod strict;
+pub mod unknown;
 
 pub use action::{
     Action, BaseCommitted, BaseKind, BaseStarted, Definition, EpochClosed, EpochStarted, GapReason, GapSpan, Heartbeat,
-    Interval, Need, SegmentMeta, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened, ShardReleased, Span, Tier,
+    Interval, Need, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened, ShardReleased, Span,
 };
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
 pub use log::{Log, LogError, Proposed};
+pub use segments::{ReadError, Segments};
 pub use state::{
     Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction,
 };
+pub use unknown::{Cause, Unknown};

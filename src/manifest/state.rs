@@ -1,14 +1,14 @@
 //! The folded log: everything that the entries up to `next` say, as one value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::action::{
-    BaseCommitted, BaseStarted, Definition, EpochStarted, GapReason, Interval, Need, SealStarted, SegmentMeta,
-};
+use super::action::{BaseCommitted, BaseStarted, Definition, EpochStarted, GapReason, Interval, Need, SealStarted};
 use super::entry::FoldPointer;
 use crate::change::{Second, Sequence, ShardId};
+use crate::segment::SegmentMeta;
 
 /// A shard within the table: ids of two epochs never meet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -82,6 +82,21 @@ pub struct GapId {
     pub n: u64,
     /// Which gap of it.
     pub k: u32,
+}
+
+impl GapId {
+    /// Reads `n.k`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (n, k) = text.split_once('.')?;
+        Some(Self { n: n.parse().ok()?, k: k.parse().ok()? })
+    }
+}
+
+impl fmt::Display for GapId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.n, self.k)
+    }
 }
 
 /// Something lost: it counts for every key.
@@ -241,4 +256,12 @@ pub struct Manifest {
     pub(crate) months: BTreeMap<String, Month>,
     /// A fold that this process verified and no entry names yet.
     pub(crate) verified: Option<FoldPointer>,
+}
+
+impl Manifest {
+    /// The open epoch, of which there is at most one.
+    #[must_use]
+    pub fn open_epoch(&self) -> Option<(u32, &Epoch)> {
+        self.epochs.iter().find(|(_, epoch)| epoch.border_from.is_none()).map(|(number, epoch)| (*number, epoch))
+    }
 }

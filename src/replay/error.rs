@@ -2,10 +2,9 @@
 
 use super::plan::Refusal;
 use super::sink::SinkError;
-use super::unknown::Unknown;
 use crate::change::Second;
 use crate::failure::{Exit, Failure};
-use crate::manifest::LogError;
+use crate::manifest::{LogError, ReadError, Unknown};
 use crate::store::StoreError;
 
 /// Why a replay stopped.
@@ -40,40 +39,18 @@ pub enum ReplayError {
         /// Why.
         reason: &'static str,
     },
-    /// An object that the log names is gone. The log may have replaced it since it was read.
-    #[error("{path} is named by the log and not there")]
-    Missing {
-        /// Relative to the table's folder.
-        path: String,
-    },
-    /// The same, after the log was read again: it is lost.
+    /// A segment could not be read. If it is missing, the log may have replaced it since it was read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A missing one, after the log was read again: it is lost.
     #[error("{path} is lost: the log names it and it is not there")]
     Lost {
         /// Relative to the table's folder.
         path: String,
     },
-    /// Stored bytes are not what was committed.
-    #[error("{path} is damaged: {reason}")]
-    Damaged {
-        /// Relative to the table's folder.
-        path: String,
-        /// What differs.
-        reason: String,
-    },
-    /// A segment of a newer format.
-    #[error("{path} has format {found}, and this tailrace reads format 1")]
-    Newer {
-        /// Relative to the table's folder.
-        path: String,
-        /// Its format.
-        found: u64,
-    },
     /// The archive changed while the latest state was read, so that what was written is no state at all.
     #[error("the archive changed while its latest state was read")]
     Overtaken,
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The log could not be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -96,22 +73,22 @@ impl ReplayError {
                 "check it with `tailrace files` and the SQL that it prints, or name a time instead".to_owned(),
             ),
             Self::NotExact { .. } => (Exit::Usage, "name a time or an event id instead".to_owned()),
-            Self::Missing { .. } | Self::Lost { .. } | Self::Damaged { .. } => {
+            Self::Lost { .. } | Self::Read(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
                 (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected".to_owned())
             }
-            Self::Newer { .. } => (Exit::FormatNewer, "use a newer tailrace".to_owned()),
+            Self::Read(ReadError::Newer { .. }) => (Exit::FormatNewer, "use a newer tailrace".to_owned()),
             Self::Overtaken => (Exit::Failure, "run it again, or name a time".to_owned()),
-            Self::Store(StoreError::Denied { .. }) => {
+            Self::Read(ReadError::Store(StoreError::Denied { .. }))
+            | Self::Log(LogError::Store(StoreError::Denied { .. })) => {
                 (Exit::Credentials, "check the credentials and permissions".to_owned())
             }
             Self::Log(LogError::FormatNewer { .. }) => (Exit::FormatNewer, "use a newer tailrace".to_owned()),
             Self::Log(LogError::Hole { .. } | LogError::Forked { .. } | LogError::Part { .. }) => {
                 (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected".to_owned())
             }
-            Self::Log(LogError::Store(StoreError::Denied { .. })) => {
-                (Exit::Credentials, "check the credentials and permissions".to_owned())
+            Self::Read(ReadError::Store(_)) | Self::Log(_) => {
+                (Exit::Failure, "run it again when the archive can be read".to_owned())
             }
-            Self::Store(_) | Self::Log(_) => (Exit::Failure, "run it again when the archive can be read".to_owned()),
             Self::Sink(error) => sink(error),
         };
         Failure::new(exit, self.to_string(), place, next)

@@ -9,12 +9,11 @@ use serde::Serialize;
 
 use super::error::ReplayError;
 use super::plan::{Plan, Way};
-use super::read::Segments;
 use super::sink::{Item, Sink};
 use super::winners::{Key, Place, Verdict, Winners};
 use crate::change::{KeyHash, Text, digest};
-use crate::manifest::SegmentMeta;
-use crate::segment::{OldImage, Row};
+use crate::manifest::{ReadError, Segments};
+use crate::segment::{OldImage, Row, SegmentMeta};
 
 /// Rows that one pass may hold the positions of.
 const PASS_ROWS: u64 = 1 << 20;
@@ -212,7 +211,7 @@ fn pick(change: &Row, old: bool) -> Option<(Text, u128)> {
 fn checked(plan: &Plan, file: usize, row: usize, image: Option<(Text, u128)>) -> Result<(Text, u128), ReplayError> {
     let damaged = |reason: String| {
         let meta = plan.changes.get(file).or_else(|| plan.base.segments.get(file.wrapping_sub(plan.changes.len())));
-        ReplayError::Damaged { path: meta.map(|meta| meta.path.clone()).unwrap_or_default(), reason }
+        ReplayError::Read(ReadError::Damaged { path: meta.map(|meta| meta.path.clone()).unwrap_or_default(), reason })
     };
     let (text, stored) =
         image.ok_or_else(|| damaged(format!("row {row} has not the image that its kind must have")))?;

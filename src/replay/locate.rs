@@ -2,9 +2,8 @@
 
 use super::error::ReplayError;
 use super::point::{Asked, Edge, Point};
-use super::read::Segments;
 use crate::change::{Sequence, ShardId};
-use crate::manifest::{Manifest, ShardKey};
+use crate::manifest::{Manifest, Segments, ShardKey};
 use crate::segment::Row;
 
 /// Resolves what was asked for. `manifest` must hold all segments in question.

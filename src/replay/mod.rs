@@ -5,9 +5,7 @@ mod image;
 mod locate;
 pub mod plan;
 pub mod point;
-mod read;
 pub mod sink;
-pub mod unknown;
 mod winners;
 
 pub use error::ReplayError;
@@ -15,11 +13,9 @@ pub use image::Total;
 pub use locate::resolve;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
 pub use point::{Asked, Edge, Point, PointError};
-pub use read::Segments;
 pub use sink::Sink;
-pub use unknown::{Cause, Unknown};
 
-use crate::manifest::{Log, Manifest};
+use crate::manifest::{Log, Manifest, ReadError, Segments};
 
 /// Runs a plan into a sink and finishes it. `manifest` is the one that the plan was made from.
 ///
@@ -41,7 +37,7 @@ pub async fn run(
     loop {
         let missing = match image::run(&current, segments, sink, &mut given).await {
             Ok(()) => break,
-            Err(ReplayError::Missing { path }) => path,
+            Err(ReplayError::Read(ReadError::Missing { path })) => path,
             Err(error) => return Err(error),
         };
         log.refresh(manifest).await?;

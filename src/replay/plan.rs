@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::point::Point;
-use super::unknown::{self, Cause, Unknown};
 use crate::change::Second;
-use crate::manifest::{Base, BaseKind, Manifest, SegmentMeta, Tier};
+use crate::manifest::{Base, BaseKind, Cause, Manifest, Unknown, unknown};
+use crate::segment::{SegmentMeta, Tier};
 
 /// What the caller chooses besides the point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::plan::{Plan, Way};
-use super::unknown::{self, Unknown};
 use crate::change::{ChangeKind, KeyHash, Second, Sequence, Text};
+use crate::manifest::{Unknown, unknown};
 use crate::segment::Row;
 
 /// A key as segments hold it; in this order items are sorted.

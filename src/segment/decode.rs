@@ -14,9 +14,8 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::schema::{self, Column};
-use super::{BaseRow, Footer, Row, SegmentError};
+use super::{BaseRow, Footer, Row, SegmentError, Tier};
 use crate::change::{ChangeKind, KeyHash, Micros, Sequence, ShardId, Text};
-use crate::manifest::Tier;
 
 /// The rows of a raw or sealed segment, in stored order.
 ///

@@ -15,9 +15,8 @@ use parquet::schema::types::ColumnPath;
 use sha2::{Digest as _, Sha256};
 
 use super::schema::{self, Column, Storage};
-use super::{BaseRow, Facts, Footer, Row, SegmentError, digest};
+use super::{BaseRow, Facts, Footer, Row, SegmentError, SegmentMeta, Tier, digest};
 use crate::change::{KeyHash, Second, Stamped};
-use crate::manifest::{SegmentMeta, Tier};
 
 /// Bytes of a page before compression: small enough to skip, large enough to compress.
 const PAGE_BYTES: usize = 64 * 1024;

@@ -2,10 +2,9 @@
 
 use parquet::file::metadata::KeyValue;
 
-use super::SegmentError;
 use super::schema::FORMAT;
+use super::{SegmentError, Tier};
 use crate::change::KeySchema;
-use crate::manifest::Tier;
 
 /// What all segments of one table and process share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod digest;
 pub mod encode;
 mod footer;
+mod meta;
 pub mod name;
 mod open;
 mod row;
@@ -16,6 +17,7 @@ pub mod schema;
 
 pub use encode::Encoded;
 pub use footer::{Facts, Footer};
+pub use meta::{SegmentMeta, Tier};
 pub use open::{open_checked, open_checked_base};
 pub use row::{BaseRow, OldImage, Row};
 

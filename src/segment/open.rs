@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{BaseRow, Footer, Row, SegmentError, decode, digest};
-use crate::manifest::SegmentMeta;
+use super::{BaseRow, Footer, Row, SegmentError, SegmentMeta, decode, digest};
 
 /// The rows of a raw or sealed segment, in stored order, if `bytes` are what `meta` says: length, SHA-256,
 /// tier, day, number of rows, their digest, and their root if there is one.

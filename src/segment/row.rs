@@ -1,9 +1,8 @@
 //! One row of a segment, and the rules that hold within it.
 
-use super::SegmentError;
+use super::{SegmentError, Tier};
 use crate::change::image::{self, ImageError};
 use crate::change::{Change, ChangeKind, ItemKey, KeyHash, Micros, Second, Sequence, ShardId, Stamped, Text, digest};
-use crate::manifest::Tier;
 
 /// A change as a segment holds it. Texts share the segment's, or the page's, bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use super::encode::Encoded;
 use super::{
-    BaseRow, Facts, OldImage, Row, SegmentError, decode, digest, encode, open_checked, open_checked_base, schema,
+    BaseRow, Facts, OldImage, Row, SegmentError, SegmentMeta, Tier, decode, digest, encode, open_checked,
+    open_checked_base, schema,
 };
 use crate::change::{
     Change, ChangeKind, ItemKey, KeyAttribute, KeyHash, KeySchema, KeyType, KeyValue, Micros, Origin, Second, Sequence,
     ShardId, Stamped, Text, arbitrary, image,
 };
-use crate::manifest::Tier;
 
 const NOON: Second = Second(1_795_348_800);
 
@@ -215,7 +215,7 @@ fn other_files_and_other_facts_are_refused() {
     let encoded = one(sample());
     let good = encoded.meta("p".to_owned(), None, Tier::Raw, None);
     assert_eq!(open_checked(encoded.bytes.clone(), &good).unwrap().len(), 5);
-    let lies: [fn(&mut crate::manifest::SegmentMeta); 6] = [
+    let lies: [fn(&mut SegmentMeta); 6] = [
         |m| m.bytes += 1,
         |m| m.sha256 = "0".repeat(64),
         |m| m.rows += 1,

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{RawPage, ShardIterator, SourceError};
 use crate::change::{Change, ChangeKind, ItemKey, KeySchema, Second, Sequence, Text};
+use crate::platform::aws::ServiceError;
 
 mod stamp;
 
@@ -66,7 +67,7 @@ struct Body<'a> {
 /// A record that cannot be understood becomes a change of kind `UNKNOWN` that holds the whole record.
 ///
 /// # Errors
-/// [`SourceError::Malformed`] for a body that is cut, lacks `Records`, or holds a record without a readable
+/// [`ServiceError::Malformed`] for a body that is cut, lacks `Records`, or holds a record without a readable
 /// sequence number, which could not be placed.
 pub fn page(raw: &RawPage, keys: &KeySchema) -> Result<Page, SourceError> {
     let text = std::str::from_utf8(&raw.body).map_err(|error| malformed(&error))?;
@@ -78,7 +79,7 @@ pub fn page(raw: &RawPage, keys: &KeySchema) -> Result<Page, SourceError> {
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> SourceError {
-    SourceError::Malformed(format!("a page of records: {why}"))
+    ServiceError::Malformed(format!("a page of records: {why}")).into()
 }
 
 /// What the records of one page share.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::change::{Second, Sequence, ShardId};
+use crate::platform::aws::ServiceError;
 
 /// The state of a stream, as the service tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,27 +92,9 @@ pub enum SourceError {
     /// The position is older than what the service keeps: read from the trim horizon under the trim rule.
     #[error("the position was trimmed by the service")]
     Trimmed,
-    /// The shard (or the stream) is gone. On an unfinished shard this is a gap.
-    #[error("the shard or stream was not found")]
-    NotFound {
-        /// The service's time of this answer: the gap is judged by it.
-        at: Second,
-    },
-    /// Too many requests, or too many readers: wait, keep the iterator.
-    #[error("the service asks to slow down: {0}")]
-    Throttled(String),
-    /// A passing failure: try the same call again.
-    #[error("the service did not answer: {0}")]
-    Unavailable(String),
-    /// Credentials or permissions: an operator must act; the shard waits.
-    #[error("no permission: {0}")]
-    Denied(String),
-    /// The call itself was wrong: a bug or a configuration error; stop this table.
-    #[error("the service refuses the call: {0}")]
-    Invalid(String),
-    /// A response that is no `GetRecords` response (cut, or without `Records`): try again, never the end of a shard.
-    #[error("the response cannot be read: {0}")]
-    Malformed(String),
+    /// What any call may meet. A page without `Records` is malformed, never the end of a shard.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
 }
 
 /// A stream of one table.
@@ -120,13 +103,13 @@ pub trait StreamSource: Send + Sync + std::fmt::Debug {
     /// Reads every page of the shard listing.
     ///
     /// # Errors
-    /// [`SourceError::NotFound`] when the stream itself is gone; others as named.
+    /// [`ServiceError::NotFound`] when the stream itself is gone; others as named.
     async fn list(&self) -> Result<Listing, SourceError>;
 
     /// Whether the service still knows `shard` (`GetShardIterator` does not answer not-found).
     ///
     /// # Errors
-    /// Any but [`SourceError::NotFound`].
+    /// Any but [`ServiceError::NotFound`].
     async fn knows(&self, shard: &ShardId) -> Result<bool, SourceError>;
 
     /// A fresh iterator.

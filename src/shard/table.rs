@@ -9,9 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::dynamodb::DynamoStream;
 pub use super::dynamodb::StreamFacts;
-use super::dynamodb::errors::source_error;
 use super::{SourceError, StreamStatus};
 use crate::change::{KeyAttribute, KeySchema, KeyType, Second, TableIdentity};
+use crate::platform::aws::ServiceError;
 use crate::platform::clock;
 
 /// How a table is paid for.
@@ -139,7 +139,7 @@ impl TableFacts {
 /// [`TableError::Missing`], [`TableError::Denied`] or [`TableError::Unavailable`]. A stream that is off is no error here.
 pub async fn describe(config: &SdkConfig, name_or_arn: &str) -> Result<TableFacts, TableError> {
     let answer = Client::new(config).describe_table().table_name(name_or_arn).send().await;
-    let answer = answer.map_err(|error| source_error(&error, clock::wall()));
+    let answer = answer.map_err(|error| ServiceError::of(&error, clock::wall()).into());
     let table = answer.map_err(|error| table_error(config, name_or_arn, error))?.table;
     let strange = |what: &str| TableError::Unavailable {
         table: name_or_arn.to_owned(),
@@ -157,7 +157,7 @@ pub async fn describe(config: &SdkConfig, name_or_arn: &str) -> Result<TableFact
 async fn stream_facts(config: &SdkConfig, table: &str, arn: &str) -> Result<Option<StreamFacts>, TableError> {
     match DynamoStream::new(config, arn).facts().await {
         Ok(stream) => Ok(Some(stream)),
-        Err(SourceError::NotFound { .. }) => Ok(None),
+        Err(SourceError::Service(ServiceError::NotFound { .. })) => Ok(None),
         Err(error) => Err(table_error(config, table, error)),
     }
 }
@@ -165,11 +165,11 @@ async fn stream_facts(config: &SdkConfig, table: &str, arn: &str) -> Result<Opti
 fn table_error(config: &SdkConfig, table: &str, error: SourceError) -> TableError {
     let table = table.to_owned();
     match error {
-        SourceError::NotFound { .. } => {
+        SourceError::Service(ServiceError::NotFound { .. }) => {
             let region = config.region().map_or("no region", |region| region.as_ref()).to_owned();
             TableError::Missing { table, region }
         }
-        SourceError::Denied(reason) => TableError::Denied { table, reason },
+        SourceError::Service(ServiceError::Denied(reason)) => TableError::Denied { table, reason },
         error => TableError::Unavailable { table, reason: error.to_string() },
     }
 }

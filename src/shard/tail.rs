@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{ReadFrom, ShardIterator, SourceError, StreamSource, decode};
 use crate::change::{Change, KeySchema, Second, Sequence, ShardId};
+use crate::platform::aws::ServiceError;
 use crate::platform::clock::{Instant, now, sleep};
 use crate::platform::ids::Ids;
 use crate::platform::retry::Backoff;
@@ -261,19 +262,21 @@ impl Tail {
                 self.place = Place::From(ReadFrom::TrimHorizon);
                 if again { self.retrying(error) } else { TailEvent::Trimmed }
             }
-            SourceError::NotFound { at } => {
+            SourceError::Service(ServiceError::NotFound { at }) => {
                 self.place = Place::From(ReadFrom::TrimHorizon);
                 self.due = now() + self.retry.step();
                 TailEvent::NotFound { at }
             }
-            SourceError::Invalid(reason) => {
+            SourceError::Service(ServiceError::Invalid(reason)) => {
                 self.due = now() + self.retry.step();
                 TailEvent::Stopped(TailStop::Refused { shard: self.shard.clone(), reason })
             }
-            SourceError::Throttled(_)
-            | SourceError::Unavailable(_)
-            | SourceError::Denied(_)
-            | SourceError::Malformed(_) => self.retrying(error),
+            SourceError::Service(
+                ServiceError::Throttled(_)
+                | ServiceError::Unavailable(_)
+                | ServiceError::Denied(_)
+                | ServiceError::Malformed(_),
+            ) => self.retrying(error),
         }
     }
 

@@ -11,8 +11,9 @@ use super::report::State;
 use super::rows::Schemas;
 use super::segments::{self, Checked, Job};
 use super::{Level, Scrub, VerifyError, orphans, spans};
-use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, SegmentMeta, Stored};
+use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, Segments, Stored};
 use crate::platform::ids::Ids;
+use crate::segment::SegmentMeta;
 use crate::store::{Object, StoreError};
 
 /// Entries read ahead.
@@ -63,6 +64,7 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         let mut walk = Walk::new();
         let mut running = Running::new();
         let (store, folder) = (Arc::clone(self.store), self.folder.clone());
+        let stored = Segments::new(Arc::clone(self.store), self.folder.clone());
         let slots = stream::iter(0..).map(|n| {
             let (store, path) = (Arc::clone(&store), format!("{folder}/{}", slot(n)));
             async move { store.get_oldest(&path).await }
@@ -78,7 +80,7 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
                 while running.len() >= JOBS {
                     self.absorb(&mut walk, running.next().await)?;
                 }
-                running.push(Box::pin(segments::check(Arc::clone(&store), folder.clone(), job)));
+                running.push(Box::pin(segments::check(stored.clone(), job)));
             }
             self.derived(&mut derived, &mut walk).await?;
             (self.progress)(walk.next, listed.map_or(walk.next, |last| last + 1));

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::change::{ChangeKind, ItemKey, KeyHash, KeySchema, KeyValue, Text, digest};
-use crate::manifest::SegmentMeta;
-use crate::segment::{BaseRow, OldImage, Row};
+use crate::segment::{BaseRow, OldImage, Row, SegmentMeta};
 
 /// The key of a table, by stream.
 pub(super) type Schemas = BTreeMap<u32, KeySchema>;

@@ -1,17 +1,14 @@
 //! Reads the segments of an entry back: the bytes that were committed, rows that agree with images, log and spans.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use bytes::Bytes;
 
 use super::report::State;
 use super::rows::{self, Schemas};
 use super::spans::{self, Expected, Places};
-use crate::manifest::{SegmentMeta, Tier};
+use crate::manifest::{ReadError, Segments};
 use crate::platform::tasks;
-use crate::segment::{self, SegmentError};
-use crate::store::{ObjectStore, StoreError};
+use crate::segment::{BaseRow, Row, SegmentMeta, Tier};
+use crate::store::StoreError;
 
 /// The segments that one entry made visible.
 #[derive(Debug)]
@@ -38,22 +35,11 @@ pub(super) struct Checked {
 }
 
 /// Checks one job. The error means that the store did not answer, so that nothing is known.
-pub(super) async fn check(store: Arc<dyn ObjectStore>, folder: String, job: Job) -> Result<Checked, StoreError> {
+pub(super) async fn check(stored: Segments, job: Job) -> Result<Checked, StoreError> {
     let mut checked = Checked::default();
     let mut places = Places::new();
     for meta in &job.segments {
-        let bytes = match store.get(&format!("{folder}/{}", meta.path), None).await {
-            Ok(object) => object.bytes,
-            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => {
-                checked.absent.push(meta.path.clone());
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        checked.bytes += bytes.len() as u64;
-        let (meta_of_task, schemas) = (meta.clone(), Arc::clone(&job.schemas));
-        let read = tasks::compute(move || read(bytes, &meta_of_task, &schemas)).await;
-        match read.unwrap_or_else(|error| Err((State::Altered, format!("reading it fails: {error}")))) {
+        match read(&stored, meta, &job.schemas).await {
             Ok(Read { rows, places: of_segment }) => {
                 checked.segments += 1;
                 checked.rows += rows;
@@ -61,8 +47,20 @@ pub(super) async fn check(store: Arc<dyn ObjectStore>, folder: String, job: Job)
                     places.entry(shard).or_default().append(&mut of_shard);
                 }
             }
-            Err((state, reason)) => checked.wrong.push((state, meta.path.clone(), reason)),
+            Err(Wrong::NotRead(ReadError::Store(error))) => return Err(error),
+            Err(Wrong::NotRead(ReadError::Missing { path })) => {
+                checked.absent.push(path);
+                continue;
+            }
+            Err(Wrong::NotRead(ReadError::Damaged { path, reason })) => {
+                checked.wrong.push((State::Altered, path, reason));
+            }
+            Err(Wrong::NotRead(error @ ReadError::Newer { .. })) => {
+                checked.wrong.push((State::Altered, meta.path.clone(), error.to_string()));
+            }
+            Err(Wrong::Contradicts(reason)) => checked.wrong.push((State::Contradiction, meta.path.clone(), reason)),
         }
+        checked.bytes += meta.bytes;
     }
     // With a segment missing or altered, counting the others against the spans tells nothing new.
     if checked.wrong.is_empty()
@@ -82,18 +80,33 @@ struct Read {
     places: Places,
 }
 
-fn read(bytes: Bytes, meta: &SegmentMeta, schemas: &Schemas) -> Result<Read, (State, String)> {
-    let altered = |error: SegmentError| (State::Altered, error.to_string());
-    let contradicts = |reason: String| (State::Contradiction, reason);
-    if meta.tier == Tier::Base {
-        let read = segment::open_checked_base(bytes, meta).map_err(altered)?;
-        let schema = schemas.values().next_back().ok_or_else(|| contradicts("the table has no key yet".to_owned()))?;
-        rows::base(&read, meta, schema).map_err(contradicts)?;
-        return Ok(Read { rows: read.len() as u64, places: BTreeMap::new() });
-    }
-    let read = segment::open_checked(bytes, meta).map_err(altered)?;
-    rows::changes(&read, meta, schemas).map_err(contradicts)?;
+/// Why a segment is not what it should be.
+enum Wrong {
+    NotRead(ReadError),
+    Contradicts(String),
+}
+
+async fn read(stored: &Segments, meta: &SegmentMeta, schemas: &Arc<Schemas>) -> Result<Read, Wrong> {
+    let (facts, schemas) = (meta.clone(), Arc::clone(schemas));
+    let checked = if meta.tier == Tier::Base {
+        let rows = stored.base(meta).await.map_err(Wrong::NotRead)?;
+        tasks::compute(move || base(&rows, &facts, &schemas)).await
+    } else {
+        let rows = stored.changes(meta).await.map_err(Wrong::NotRead)?;
+        tasks::compute(move || changes(&rows, &facts, &schemas)).await
+    };
+    checked.unwrap_or_else(|error| Err(format!("checking it fails: {error}"))).map_err(Wrong::Contradicts)
+}
+
+fn base(rows: &[BaseRow], meta: &SegmentMeta, schemas: &Schemas) -> Result<Read, String> {
+    let schema = schemas.values().next_back().ok_or("the table has no key yet")?;
+    rows::base(rows, meta, schema)?;
+    Ok(Read { rows: rows.len() as u64, places: Places::new() })
+}
+
+fn changes(rows: &[Row], meta: &SegmentMeta, schemas: &Schemas) -> Result<Read, String> {
+    rows::changes(rows, meta, schemas)?;
     let mut places = Places::new();
-    spans::collect(&read, &mut places);
-    Ok(Read { rows: read.len() as u64, places })
+    spans::collect(rows, &mut places);
+    Ok(Read { rows: rows.len() as u64, places })
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tailrace::change::{Second, Sequence, ShardId};
+use tailrace::platform::aws::ServiceError;
 use tailrace::platform::clock::{Instant, now};
 use tailrace::platform::ids::Ids;
 use tailrace::shard::{
@@ -171,16 +172,16 @@ impl FakeStream {
             return Ok(());
         }
         Err(match world.ids.below(4) {
-            0 => SourceError::Throttled("slow down".into()),
-            1 => SourceError::Malformed("the body is cut".into()),
+            0 => SourceError::Service(ServiceError::Throttled("slow down".into())),
+            1 => SourceError::Service(ServiceError::Malformed("the body is cut".into())),
             2 => SourceError::Expired,
-            _ => SourceError::Unavailable("500".into()),
+            _ => SourceError::Service(ServiceError::Unavailable("500".into())),
         })
     }
 
     /// For calls that cannot answer `Expired`.
     fn stumble_plainly(&self) -> Result<(), SourceError> {
-        self.stumble().map_err(|_| SourceError::Unavailable("500".into()))
+        self.stumble().map_err(|_| SourceError::Service(ServiceError::Unavailable("500".into())))
     }
 }
 
@@ -227,7 +228,7 @@ impl StreamSource for FakeStream {
         let world = self.world();
         let at = self.time(&world);
         let known = world.shards.iter().find(|known| known.id == shard.as_str());
-        let known = known.ok_or(SourceError::NotFound { at: Second(at) })?;
+        let known = known.ok_or(SourceError::Service(ServiceError::NotFound { at: Second(at) }))?;
         let place = match from {
             ReadFrom::TrimHorizon => known.trimmed,
             ReadFrom::After(after) => known.records.partition_point(|record| sequence(record.sequence) <= after),
@@ -242,13 +243,15 @@ impl StreamSource for FakeStream {
     async fn read(&self, iterator: &ShardIterator) -> Result<RawPage, SourceError> {
         self.stumble()?;
         let parts: Vec<&str> = iterator.0.split('|').collect();
-        let [id, place, taken, empties] = parts.as_slice() else { return Err(SourceError::Invalid("iterator".into())) };
+        let [id, place, taken, empties] = parts.as_slice() else {
+            return Err(SourceError::Service(ServiceError::Invalid("iterator".into())));
+        };
         let (place, taken): (usize, i64) = (place.parse().unwrap(), taken.parse().unwrap());
         let empties: u64 = empties.parse().unwrap();
         let world = self.world();
         let at = self.time(&world);
         let shard = world.shards.iter().find(|shard| shard.id == *id);
-        let shard = shard.ok_or(SourceError::NotFound { at: Second(at) })?;
+        let shard = shard.ok_or(SourceError::Service(ServiceError::NotFound { at: Second(at) }))?;
         if at - taken > ITERATOR_LIFE {
             return Err(SourceError::Expired);
         }

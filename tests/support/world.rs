@@ -11,10 +11,10 @@ use tailrace::change::{
 use tailrace::manifest::action::EmptyCheck;
 use tailrace::manifest::{
     Action, BaseCommitted, BaseKind, BaseStarted, EpochStarted, Heartbeat, Log, Manifest, Proposed, SegmentsAdded,
-    ShardOpened, Span, Tier,
+    ShardOpened, Span,
 };
 use tailrace::platform::ids::Ids;
-use tailrace::segment::{BaseRow, Facts, encode, name};
+use tailrace::segment::{BaseRow, Facts, Tier, encode, name};
 use tailrace::store::archive::{self, Modes};
 use tailrace::store::{Keep, ObjectStore};
 

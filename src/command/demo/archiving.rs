@@ -13,11 +13,11 @@ use super::workload::TABLE;
 use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary};
 use crate::change::{Second, TableIdentity};
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Log, LogError, Manifest};
+use crate::manifest::{Log, LogError, Manifest, Segments};
 use crate::platform::ids::Ids;
 use crate::platform::{clock, tasks};
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
-use crate::replay::{self, Options, Point, Segments, Total};
+use crate::replay::{self, Options, Point, Total};
 use crate::segment;
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
@@ -135,10 +135,10 @@ impl Archiving {
         }
         log.refresh(&mut manifest).await.map_err(failed)?;
         log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
+        let segments = Segments::new(Arc::clone(&self.store), self.table.folder());
         let (mut stored, mut delivered) = (0, 0);
         for meta in manifest.segments.values() {
-            let object = self.store.get(&log.path(&meta.path), None).await.map_err(failed)?;
-            let rows = segment::open_checked(object.bytes, meta).map_err(failed)?;
+            let rows = segments.changes(meta).await.map_err(failed)?;
             stored += meta.bytes;
             delivered += rows.iter().map(image_bytes).sum::<u64>();
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::change::{Second, TableIdentity};
-use crate::replay::{Plan, Point, Total, Unknown};
+use crate::manifest::Unknown;
+use crate::replay::{Plan, Point, Total};
 
 /// The plan, for people and in short for machines.
 pub(super) struct Planned<'a>(pub &'a Plan);

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SegmentMeta;
 use crate::change::Second;
+use crate::segment::SegmentMeta;
 
 /// How a base came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,9 +2,11 @@
 
 use super::Context;
 use super::seal::intent_of;
-use crate::manifest::action::{BaseCommitted, BaseKind, BaseStarted, Tier};
+use crate::manifest::action::{BaseCommitted, BaseKind, BaseStarted};
 use crate::manifest::invariants::{Held, hold};
 use crate::manifest::state::{Base, Intent, IntentKind, Manifest};
+use crate::manifest::unknown;
+use crate::segment::Tier;
 
 /// A stream that is younger than this, in seconds, still serves everything since its creation.
 const EMPTY_WITHIN: i64 = 23 * 3600 + 40 * 60;
@@ -46,9 +48,9 @@ impl Manifest {
         hold(10, own, || format!("the scan of entry {intent} was begun by another run"))?;
         let complete = if base.kind == BaseKind::Archive { Some(base.fence) } else { context.closed };
         hold(10, Some(base.complete_at) == complete, || format!("it is not complete at {}", base.complete_at))?;
-        hold(10, !self.is_unknown_within(base.fence, base.complete_at), || {
-            "a gap lies between its fence and its completion".to_owned()
-        })
+        let unknown = unknown::all(self);
+        let met = unknown::meeting(&unknown, base.fence, base.complete_at).next();
+        hold(10, met.is_none(), || "a gap lies between its fence and its completion".to_owned())
     }
 
     fn empty_base(&self, context: &Context<'_>, base: &BaseCommitted) -> Held {

@@ -2,9 +2,10 @@
 
 use super::Context;
 use crate::change::Second;
-use crate::manifest::action::{Seal, SealStarted, Tier};
+use crate::manifest::action::{Seal, SealStarted};
 use crate::manifest::invariants::{Held, conserves, hold};
 use crate::manifest::state::{Intent, IntentKind, Manifest};
+use crate::segment::Tier;
 
 impl Manifest {
     /// The open seal, if there is one.

@@ -3,9 +3,10 @@
 use super::Context;
 use super::shard::DOUBT;
 use crate::change::Second;
-use crate::manifest::action::{GapReason, GapSpan, Interval, SegmentMeta, SegmentsAdded, Span, Tier};
+use crate::manifest::action::{GapReason, GapSpan, Interval, SegmentsAdded, Span};
 use crate::manifest::invariants::{Held, chains, counts, cut_rises, hold, rises, rows_equal};
 use crate::manifest::state::{Gap, GapId, Manifest, Shard, ShardKey};
+use crate::segment::{SegmentMeta, Tier};
 
 impl Manifest {
     pub(super) fn segments_added(&mut self, context: &mut Context<'_>, added: &SegmentsAdded) -> Held {

@@ -7,12 +7,11 @@ use crate::change::{
     Change, ChangeKind, ItemKey, KeyAttribute, KeySchema, KeyType, Origin, Second, Sequence, ShardId, Stamped, Text,
 };
 use crate::manifest::{
-    Base, BaseCommitted, BaseKind, Epoch, EpochStarted, Gap, GapId, GapReason, Interval, Manifest, SegmentMeta, Shard,
-    ShardKey, Tier,
+    Base, BaseCommitted, BaseKind, Epoch, EpochStarted, Gap, GapId, GapReason, Interval, Manifest, Segments, Shard,
+    ShardKey,
 };
 use crate::platform::ids::Ids;
-use crate::replay::Segments;
-use crate::segment::{BaseRow, Facts, encode, name};
+use crate::segment::{BaseRow, Facts, SegmentMeta, Tier, encode, name};
 use crate::store::memory::MemoryStore;
 use crate::store::{Keep, ObjectStore};
 

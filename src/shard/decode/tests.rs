@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::change::{KeyAttribute, KeyType, Micros};
+use crate::platform::aws::ServiceError;
 
 fn keys() -> KeySchema {
     let attribute = |name: &str, kind| KeyAttribute { name: name.to_owned(), kind };
@@ -84,18 +85,18 @@ fn what_cannot_be_placed_is_no_page() {
         ("\"100000000003498069978\"", "7"),
         ("\"dynamodb\"", "\"other\""),
     ] {
-        assert!(matches!(one(find, replace), Err(SourceError::Malformed(_))), "{replace}");
+        assert!(matches!(one(find, replace), Err(SourceError::Service(ServiceError::Malformed(_)))), "{replace}");
     }
 }
 
 #[test]
 fn only_a_page_with_records_ends_a_shard() {
     for body in ["", "{}", "{\"Records\":null}", "{\"NextShardIterator\":\"x\"}", "{\"Records\":[", "[]", "\u{0}"] {
-        assert!(matches!(decode(body), Err(SourceError::Malformed(_))), "{body:?}");
+        assert!(matches!(decode(body), Err(SourceError::Service(ServiceError::Malformed(_)))), "{body:?}");
     }
     assert!(matches!(
         page(&RawPage { body: Bytes::from_static(b"{\"Records\":[],\"x\":\"\xff\"}"), at: Second(1) }, &keys()),
-        Err(SourceError::Malformed(_))
+        Err(SourceError::Service(ServiceError::Malformed(_)))
     ));
     assert_eq!(decode("{\"Records\":[]}").unwrap().next, None);
     assert_eq!(decode("{\"Records\":[],\"NextShardIterator\":null}").unwrap().next, None);

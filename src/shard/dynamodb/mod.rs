@@ -1,9 +1,6 @@
 //! A DynamoDB stream through the AWS SDK: the only user of its streams client.
 //!
-//! The SDK signs, finds credentials, limits time and retries; pages of records come through as bytes (`raw_body`).
-
-pub(crate) mod errors;
-pub(crate) mod raw_body;
+//! The SDK signs, finds credentials, limits time and retries; pages of records come through as bytes (`answer`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,15 +9,17 @@ use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodbstreams::Client;
+use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_dynamodbstreams::types as sdk;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use self::errors::source_error;
-use self::raw_body::{PassThrough, Seen, ServiceTime, Stand};
 use super::{ListedShard, Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource, StreamStatus};
 use crate::change::{Micros, Second, Sequence, ShardId};
+use crate::platform::aws::ServiceError;
+use crate::platform::aws::answer::{PassThrough, Seen, ServiceTime, Stand};
 
 /// One attempt of a call; a page of 1 MB takes well below a second.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -72,7 +71,7 @@ impl DynamoStream {
     /// What the service says of the stream as a whole.
     ///
     /// # Errors
-    /// [`SourceError::NotFound`] when the stream is gone; others as named.
+    /// [`ServiceError::NotFound`] when the stream is gone; others as named.
     pub async fn facts(&self) -> Result<StreamFacts, SourceError> {
         let Described { stream, .. } = self.describe(None).await?;
         let created = stream.creation_request_date_time().map(micros);
@@ -145,9 +144,10 @@ impl StreamSource for DynamoStream {
             };
             // A server that does not page forward would be asked for ever, and its listing is not known to be full.
             if !asked.insert(last.to_owned()) {
-                return Err(SourceError::Malformed(format!(
+                return Err(ServiceError::Malformed(format!(
                     "the listing of shards names {last} twice as its last page"
-                )));
+                ))
+                .into());
             }
             after = Some(last.to_owned());
         }
@@ -156,7 +156,7 @@ impl StreamSource for DynamoStream {
     async fn knows(&self, shard: &ShardId) -> Result<bool, SourceError> {
         match self.probe(shard, ReadFrom::TrimHorizon).await {
             Ok(_) | Err(SourceError::Trimmed) => Ok(true),
-            Err(SourceError::NotFound { .. }) => Ok(false),
+            Err(SourceError::Service(ServiceError::NotFound { .. })) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -176,8 +176,20 @@ impl StreamSource for DynamoStream {
             .send()
             .await
             .map_err(|error| source_error(&error, seen.at()))?;
-        let body = seen.body().await.ok_or_else(|| SourceError::Malformed("a response without a body".to_owned()))?;
+        let body = seen.body().await.ok_or_else(|| lacks("a body"))?;
         Ok(RawPage { body, at: seen.at() })
+    }
+}
+
+/// What a failed call means to a reader: two errors are the stream's own.
+fn source_error<E>(error: &SdkError<E, HttpResponse>, at: Second) -> SourceError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    match error.code() {
+        Some("ExpiredIteratorException") => SourceError::Expired,
+        Some("TrimmedDataAccessException") => SourceError::Trimmed,
+        _ => ServiceError::of(error, at).into(),
     }
 }
 
@@ -185,7 +197,7 @@ impl StreamSource for DynamoStream {
 fn listed(shard: &sdk::Shard) -> Result<ListedShard, SourceError> {
     let range = shard.sequence_number_range();
     let number = |text: &str| {
-        Sequence::parse(text).map_err(|error| SourceError::Malformed(format!("the listing of shards: {error}")))
+        Sequence::parse(text).map_err(|error| ServiceError::Malformed(format!("the listing of shards: {error}")))
     };
     let start = range.and_then(sdk::SequenceNumberRange::starting_sequence_number).unwrap_or("1");
     let end = range.and_then(sdk::SequenceNumberRange::ending_sequence_number).map(number).transpose()?;
@@ -213,5 +225,5 @@ fn micros(at: &aws_sdk_dynamodbstreams::primitives::DateTime) -> Micros {
 }
 
 fn lacks(what: &str) -> SourceError {
-    SourceError::Malformed(format!("a response without {what}"))
+    ServiceError::Malformed(format!("a response without {what}")).into()
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::change::{KeyAttribute, KeyType};
+use crate::platform::aws::ServiceError;
 use crate::shard::{Listing, RawPage};
 
 /// Answers in the order given; notes what was asked.
@@ -128,7 +129,7 @@ async fn a_trimmed_position_is_told_and_the_horizon_read_marked() {
 #[tokio::test]
 async fn not_found_tells_the_services_time_and_never_ends_the_shard() {
     let at = Second(77);
-    let source = Script::of(vec![Err(SourceError::NotFound { at }), body(&[1], None)]);
+    let source = Script::of(vec![Err(SourceError::Service(ServiceError::NotFound { at })), body(&[1], None)]);
     let mut tail = tail(&source, ReadFrom::After(sequence(0)));
     assert!(matches!(tail.step().await, TailEvent::NotFound { at: Second(77) }));
     assert!(page_of(&mut tail).await.from_trim_horizon);
@@ -138,12 +139,12 @@ async fn not_found_tells_the_services_time_and_never_ends_the_shard() {
 async fn a_failing_call_is_repeated_with_the_same_iterator() {
     let source = Script::of(vec![
         body(&[1], Some("b")),
-        Err(SourceError::Throttled("slow".to_owned())),
-        Err(SourceError::Unavailable("500".to_owned())),
+        Err(SourceError::Service(ServiceError::Throttled("slow".to_owned()))),
+        Err(SourceError::Service(ServiceError::Unavailable("500".to_owned()))),
         Ok("{}".to_owned()),
-        Err(SourceError::Denied("key".to_owned())),
+        Err(SourceError::Service(ServiceError::Denied("key".to_owned()))),
         body(&[2], Some("c")),
-        Err(SourceError::Invalid("bug".to_owned())),
+        Err(SourceError::Service(ServiceError::Invalid("bug".to_owned()))),
     ]);
     let mut tail = tail(&source, ReadFrom::TrimHorizon);
     page_of(&mut tail).await;
@@ -197,7 +198,7 @@ async fn a_shard_is_idle_after_ten_empty_pages_that_span_the_settling_time() {
     assert!(!idle_at(&mut tail, (441..=861).step_by(60))[7], "the time alone is not enough");
     let stepping_back = (0..=130).step_by(10).map(|at| 1_000 + at - i64::from(at % 20 == 0));
     assert!(idle_at(&mut tail, stepping_back).last().unwrap(), "two servers of the service differ by a second");
-    tail.fail(SourceError::Throttled(String::new()));
+    tail.fail(SourceError::Service(ServiceError::Throttled(String::new())));
     assert!(!idle_at(&mut tail, [1_131])[0], "an error ends it");
 }
 

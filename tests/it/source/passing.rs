@@ -5,6 +5,7 @@ use tailrace::shard::dynamodb::DynamoStream;
 use tailrace::shard::{ReadFrom, ShardIterator, SourceError, StreamSource};
 
 use crate::support::streams_server::{Fault, StreamsServer};
+use tailrace::platform::aws::ServiceError;
 
 /// A server with one shard of 1,000 records, a source, and an iterator at its beginning.
 async fn ready() -> (StreamsServer, DynamoStream, ShardIterator) {
@@ -76,6 +77,6 @@ async fn a_body_that_stays_cut_or_wrong_is_never_a_page() {
             server.fault("GetRecords", fault.clone());
         }
         let error = source.read(&iterator).await.unwrap_err();
-        assert!(matches!(error, SourceError::Unavailable(_)), "{fault:?}: {error:?}");
+        assert!(matches!(error, SourceError::Service(ServiceError::Unavailable(_))), "{fault:?}: {error:?}");
     }
 }

@@ -10,6 +10,7 @@ use tailrace::shard::tail::{Tail, TailEvent, TailPage};
 use tailrace::shard::{ReadFrom, SourceError, StreamSource, StreamStatus};
 
 use crate::support::streams_server::{Fault, StreamsServer};
+use tailrace::platform::aws::ServiceError;
 
 fn source(server: &StreamsServer) -> DynamoStream {
     DynamoStream::new(&server.config(), StreamsServer::ARN)
@@ -69,7 +70,7 @@ async fn a_listing_without_end_is_an_error_and_not_a_listing() {
     let server = StreamsServer::start().await;
     server.open(None);
     server.list_for_ever();
-    assert!(matches!(source(&server).list().await, Err(SourceError::Malformed(_))));
+    assert!(matches!(source(&server).list().await, Err(SourceError::Service(ServiceError::Malformed(_)))));
     assert_eq!(server.calls("DescribeStream"), 2);
 }
 
@@ -114,11 +115,13 @@ async fn every_error_has_its_reaction() {
         let expected = match code {
             "TrimmedDataAccessException" => SourceError::Trimmed,
             "ExpiredIteratorException" => SourceError::Expired,
-            "ResourceNotFoundException" => SourceError::NotFound { at: tailrace::change::Second(server.now()) },
-            "ValidationException" => SourceError::Invalid(text),
-            "AccessDeniedException" | "ExpiredTokenException" => SourceError::Denied(text),
-            "LimitExceededException" | "ThrottlingException" => SourceError::Throttled(text),
-            _ => SourceError::Unavailable(text),
+            "ResourceNotFoundException" => {
+                SourceError::Service(ServiceError::NotFound { at: tailrace::change::Second(server.now()) })
+            }
+            "ValidationException" => SourceError::Service(ServiceError::Invalid(text)),
+            "AccessDeniedException" | "ExpiredTokenException" => SourceError::Service(ServiceError::Denied(text)),
+            "LimitExceededException" | "ThrottlingException" => SourceError::Service(ServiceError::Throttled(text)),
+            _ => SourceError::Service(ServiceError::Unavailable(text)),
         };
         assert_eq!(error, expected);
         assert_eq!(server.calls("GetRecords") - before, calls, "{code}");
@@ -132,14 +135,14 @@ async fn a_client_without_credentials_is_told_so() {
     config.set_credentials_provider(None);
     let config = config.build();
     let error = DynamoStream::new(&config, StreamsServer::ARN).list().await.unwrap_err();
-    assert!(matches!(error, SourceError::Denied(_)), "{error:?}");
+    assert!(matches!(error, SourceError::Service(ServiceError::Denied(_))), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_is_unavailable() {
     let config = crate::support::dynamo::config("http://127.0.0.1:1", "us-east-1");
     let error = DynamoStream::new(&config, StreamsServer::ARN).list().await.unwrap_err();
-    assert!(matches!(error, SourceError::Unavailable(_)), "{error:?}");
+    assert!(matches!(error, SourceError::Service(ServiceError::Unavailable(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -152,7 +155,10 @@ async fn a_body_without_records_never_ends_a_shard() {
         server.fault("GetRecords", Fault::Body(body));
         let mut tail = tail(&server, &shard, ReadFrom::TrimHorizon);
         let event = tail.step().await;
-        assert!(matches!(event, TailEvent::Retrying { error: SourceError::Malformed(_), .. }), "{body:?}: {event:?}");
+        assert!(
+            matches!(event, TailEvent::Retrying { error: SourceError::Service(ServiceError::Malformed(_)), .. }),
+            "{body:?}: {event:?}"
+        );
         let page = page(&mut tail).await;
         assert!(page.null && page.changes.len() == 1, "the records and the end come in one page");
     }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{failure, is_passing};
-use crate::base::scan::attribute;
+use crate::platform::aws::attribute;
 use crate::platform::clock;
 use crate::platform::ids::Ids;
 use crate::platform::rate::Cap;

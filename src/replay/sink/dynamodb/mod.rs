@@ -6,10 +6,13 @@ mod table;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::{Item, Sink, SinkError};
 use crate::change::KeySchema;
+use crate::platform::aws::ServiceError;
+use crate::platform::clock;
 use crate::platform::ids::Ids;
 use load::Loader;
 
@@ -64,56 +67,25 @@ impl Sink for TableSink {
     }
 }
 
-/// Whether the same call may succeed later.
-fn is_passing<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    match error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
-        _ => error.code().is_some_and(|code| {
-            [
-                "ProvisionedThroughputExceededException",
-                "ThrottlingException",
-                "RequestLimitExceeded",
-                "InternalServerError",
-                "ServiceUnavailable",
-                "LimitExceededException",
-                "ReplicatedWriteConflictException",
-            ]
-            .contains(&code)
-        }),
+/// What the caller must do about a call that did not succeed, and will not.
+fn failure<E>(table: &str, error: &SdkError<E, HttpResponse>) -> SinkError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let place = format!("dynamodb:{table}");
+    if error.code() == Some("ResourceInUseException") {
+        return SinkError::Exists { place };
+    }
+    match ServiceError::of(error, clock::wall()) {
+        ServiceError::Denied(reason) => SinkError::Denied { place, reason },
+        error => SinkError::Failed { place, reason: error.to_string() },
     }
 }
 
-/// What the caller must do about a call that did not succeed.
-fn failure<E, R>(table: &str, error: &SdkError<E, R>) -> SinkError
+/// Whether the same call may succeed later.
+fn is_passing<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
-    let place = format!("dynamodb:{table}");
-    let reason = match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => code.to_owned(),
-        _ => {
-            // The outermost text of a connection error says nothing: give the chain.
-            let mut text = error.to_string();
-            let mut source = std::error::Error::source(error);
-            while let Some(inner) = source {
-                text = format!("{text}: {inner}");
-                source = inner.source();
-            }
-            text
-        }
-    };
-    let credentials = [
-        "AccessDeniedException",
-        "UnrecognizedClientException",
-        "ExpiredTokenException",
-        "InvalidSignatureException",
-        "MissingAuthenticationTokenException",
-    ];
-    match error.code() {
-        Some("ResourceInUseException") => SinkError::Exists { place },
-        Some(code) if credentials.contains(&code) => SinkError::Denied { place, reason },
-        _ => SinkError::Failed { place, reason },
-    }
+    ServiceError::of(error, clock::wall()).is_passing()
 }

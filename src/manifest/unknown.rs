@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::action::{BaseKind, GapReason};
+use super::state::{Gap, Manifest};
 use crate::change::Second;
-use crate::manifest::{BaseKind, GapId, GapReason, Manifest};
 
 /// Why nothing is known of a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,16 +43,12 @@ pub struct Unknown {
 /// All of them, in order of their first second.
 #[must_use]
 pub fn all(manifest: &Manifest) -> Vec<Unknown> {
-    let mut found: Vec<Unknown> = manifest
-        .gaps
-        .iter()
-        .map(|gap| Unknown {
-            from: gap.from_cut,
-            to: gap.to_cut,
-            cause: Cause::Gap { id: id_text(gap.id), reason: reason_text(gap.reason) },
-        })
-        .collect();
-    found.extend(borders(manifest));
+    let gap = |gap: &Gap| Unknown {
+        from: gap.from_cut,
+        to: gap.to_cut,
+        cause: Cause::Gap { id: gap.id.to_string(), reason: reason_text(gap.reason) },
+    };
+    let mut found: Vec<Unknown> = manifest.gaps.iter().map(gap).chain(borders(manifest)).collect();
     found.sort_by_key(|unknown| (unknown.from, unknown.to));
     found
 }
@@ -87,10 +84,6 @@ fn borders(manifest: &Manifest) -> Vec<Unknown> {
 fn greatest_cut(manifest: &Manifest, epoch: u32) -> Second {
     let cuts = manifest.shards.iter().filter(|(key, _)| key.epoch == epoch).map(|(_, shard)| shard.cut);
     cuts.max().unwrap_or(Second(i64::MIN))
-}
-
-fn id_text(id: GapId) -> String {
-    format!("{}.{}", id.n, id.k)
 }
 
 const fn reason_text(reason: Option<GapReason>) -> &'static str {

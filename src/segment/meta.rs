@@ -1,4 +1,4 @@
-//! A segment as an entry names it.
+//! What an entry of the log says of a segment.
 
 use serde::{Deserialize, Serialize};
 

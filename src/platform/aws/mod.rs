@@ -1,7 +1,14 @@
 //! The AWS settings of this process: region, credentials, retries, deadlines, endpoints.
 //!
 //! All from the SDK's own chain; endpoints come from `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` and
-//! so on, or from the profile.
+//! so on, or from the profile. Beside it lies what all `DynamoDB` clients share: what an error means ([`ServiceError`]),
+//! what is taken from a response beside the SDK ([`answer`]), and items as the SDK wants them ([`attribute`]).
+
+pub(crate) mod answer;
+pub(crate) mod attribute;
+mod error;
+
+pub use error::ServiceError;
 
 use std::time::Duration;
 
