@@ -82,8 +82,6 @@ pub struct CaptureInput {
 
 /// How long a capture that is told to stop may go on committing what it has read.
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
-/// This build, in segments' footers.
-const BUILD: &str = concat!("tailrace/", env!("CARGO_PKG_VERSION"));
 
 /// The capture of one table.
 pub struct Capture {
@@ -149,17 +147,11 @@ impl CaptureInput {
     }
 
     fn uploader(&self) -> Uploader {
-        let facts = Facts {
-            origin: self.origin.clone(),
-            table_arn: self.facts.arn.clone(),
-            table_id: self.facts.identity.table_id.clone(),
-            keys: self.facts.keys.clone(),
-            writer: BUILD.to_owned(),
-        };
+        let TableFacts { identity, arn, keys, .. } = &self.facts;
         Uploader {
             store: Arc::clone(&self.store),
-            folder: self.facts.identity.folder(),
-            facts,
+            folder: identity.folder(),
+            facts: Facts::new(&self.origin, arn, &identity.table_id, keys),
             ids: self.ids.clone(),
             patience: self.patience(),
         }

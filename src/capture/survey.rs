@@ -58,7 +58,9 @@ impl Pump<'_> {
         let Some(listed) = stop.run_until_cancelled(self.source.list()).await else { return Ok(None) };
         let listing = match listed {
             Ok(listing) => listing,
-            Err(SourceError::Service(ServiceError::NotFound { at })) if self.missing + 1 == MISSING => Listing::of_none(at),
+            Err(SourceError::Service(ServiceError::NotFound { at })) if self.missing + 1 == MISSING => {
+                Listing::of_none(at)
+            }
             // One such answer alone may be a server's that has not heard of the stream yet.
             Err(error @ SourceError::Service(ServiceError::NotFound { .. })) => {
                 self.missing += 1;

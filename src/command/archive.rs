@@ -13,6 +13,7 @@ use crate::manifest::{Blocked, Log, LogError, Manifest};
 use crate::platform::{aws, ids::Ids};
 use crate::segment::Facts;
 use crate::shard::table::TableFacts;
+use crate::store::archive::Archive as Birth;
 use crate::store::location::Location;
 use crate::store::{self, ObjectStore};
 
@@ -58,12 +59,17 @@ impl Context {
     /// The archive, which must exist: nothing but `init` makes one.
     pub(super) async fn archive(&self) -> Result<Archive, Failure> {
         let config = self.aws_of_archive().await?;
-        let (store, facts) = store::open(self.place()?, &config).await?;
-        Ok(Archive { store, origin: facts.origin, ids: Ids::random(), out: self.out.clone() })
+        let opened = store::open(self.place()?, &config).await?;
+        Ok(Archive::new(opened, Ids::random(), &self.out))
     }
 }
 
 impl Archive {
+    /// The archive that was opened, or just made.
+    pub(super) fn new((store, facts): (Arc<dyn ObjectStore>, Birth), ids: Ids, out: &Output) -> Self {
+        Self { store, origin: facts.origin, ids, out: out.clone() }
+    }
+
     /// Its place, for messages.
     pub(super) fn location(&self) -> String {
         self.store.location()
@@ -80,13 +86,7 @@ impl Archive {
 
     /// What the segments of a table say in their footers.
     pub(super) fn facts(&self, table: &TableFacts) -> Facts {
-        Facts {
-            origin: self.origin.clone(),
-            table_arn: table.arn.clone(),
-            table_id: table.identity.table_id.clone(),
-            keys: table.keys.clone(),
-            writer: concat!("tailrace/", env!("CARGO_PKG_VERSION")).to_owned(),
-        }
+        Facts::new(&self.origin, &table.arn, &table.identity.table_id, &table.keys)
     }
 
     /// Folds the log of one timeline.

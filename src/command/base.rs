@@ -52,7 +52,8 @@ pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
     let aws = Regions::default().of(name.region.as_deref()).await?;
     let facts = live::describe(&aws, &name).await?;
     price(context, &facts);
-    let input = capture::input(&archive, &aws, facts.clone(), &captured, &context.out);
+    let observer = capture::observer(context.out.clone(), facts.identity.clone());
+    let input = capture::input(&archive, &aws, facts.clone(), capture::options(&captured), observer);
     let options = RunOptions {
         slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
         name: args.name.clone(),

@@ -15,7 +15,7 @@ use super::live::{self, Regions};
 use super::output::Output;
 use super::table::TableName;
 use crate::capture::{
-    Capture as Run, CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended,
+    Capture as Run, CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Observer,
 };
 use crate::config::raw::CaptureOptions;
 use crate::config::{CaptureConfig, limits};
@@ -24,6 +24,7 @@ use crate::platform::{aws, tasks};
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
 use crate::shard::table::{self, TableFacts};
+pub(super) use report::observer;
 use report::{Captured, Summary};
 
 /// An emulator that lists an ending sequence number on open shards too; it stands in its ARNs for the region.
@@ -89,9 +90,14 @@ async fn prepare(
         let what = "AWS's own streams need at least 60s to settle";
         return Err(Failure::new(Exit::Usage, what, "--settle", "leave it out, or give 60s or more"));
     }
-    let mut input = input(archive, &aws, facts, config, out);
-    input.options.once = once;
-    Ok(input)
+    let observer = observer(out.clone(), facts.identity.clone());
+    Ok(input(archive, &aws, facts, RunOptions { once, ..options(config) }, observer))
+}
+
+/// How a capture goes about it, as configured.
+pub(super) fn options(config: &CaptureConfig) -> RunOptions {
+    let CaptureConfig { flush_bytes, flush_age, settle, .. } = *config;
+    RunOptions { flush_bytes, flush_age, settle, ..RunOptions::default() }
 }
 
 /// The input of a capture of the table that `facts` describe.
@@ -99,19 +105,13 @@ pub(super) fn input(
     archive: &Archive,
     aws: &aws_config::SdkConfig,
     facts: TableFacts,
-    config: &CaptureConfig,
-    out: &Output,
+    mut options: RunOptions,
+    observer: Observer,
 ) -> CaptureInput {
     let streams = aws.clone();
-    let options = RunOptions {
-        flush_bytes: config.flush_bytes,
-        flush_age: config.flush_age,
-        settle: config.settle,
-        ends_mean_nothing: facts.identity.region == LISTS_ENDS,
-        ..RunOptions::default()
-    };
+    options.ends_mean_nothing = facts.identity.region == LISTS_ENDS;
     CaptureInput {
-        observer: report::observer(out.clone(), facts.identity.clone()),
+        observer,
         describe: describe_again(aws, facts.arn.clone()),
         facts,
         streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),

@@ -6,6 +6,9 @@ use super::schema::FORMAT;
 use super::{SegmentError, Tier};
 use crate::change::KeySchema;
 
+/// This build, as footers and entries name their writer.
+pub const BUILD: &str = concat!("tailrace/", env!("CARGO_PKG_VERSION"));
+
 /// What all segments of one table and process share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -19,6 +22,21 @@ pub struct Facts {
     pub keys: KeySchema,
     /// The build that writes.
     pub writer: String,
+}
+
+impl Facts {
+    /// The facts of segments that this build writes.
+    #[must_use]
+    pub fn new(origin: &str, table_arn: &str, table_id: &str, keys: &KeySchema) -> Self {
+        let own = str::to_owned;
+        Self {
+            origin: own(origin),
+            table_arn: own(table_arn),
+            table_id: own(table_id),
+            keys: keys.clone(),
+            writer: own(BUILD),
+        }
+    }
 }
 
 /// All that a footer says.

@@ -16,7 +16,7 @@ mod row;
 pub mod schema;
 
 pub use encode::Encoded;
-pub use footer::{Facts, Footer};
+pub use footer::{BUILD, Facts, Footer};
 pub use meta::{SegmentMeta, Tier};
 pub use open::{open_checked, open_checked_base};
 pub use row::{BaseRow, OldImage, Row};

@@ -109,7 +109,7 @@ impl fmt::Display for Told {
 }
 
 /// Prints what an operator may want to see at once, and logs the rest.
-pub(super) fn observer(out: Output, table: TableIdentity) -> Observer {
+pub(in crate::command) fn observer(out: Output, table: TableIdentity) -> Observer {
     Arc::new(move |progress| {
         let say = |kind: &str, what: String, more: serde_json::Value| {
             out.result(kind, &Told { table: table.to_string(), what, more });

@@ -10,20 +10,21 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::workload::TABLE;
-use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary};
+use crate::capture::{Capture, CaptureError, CaptureOptions, CaptureSummary};
 use crate::change::{Second, TableIdentity};
+use crate::command::archive::{Archive, Opened};
+use crate::command::capture;
+use crate::command::output::Output;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Log, LogError, Manifest, Segments};
+use crate::manifest::Segments;
 use crate::platform::ids::Ids;
 use crate::platform::{clock, tasks};
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::{self, Options, Point, Total};
 use crate::segment;
-use crate::shard::StreamSource;
-use crate::shard::dynamodb::DynamoStream;
 use crate::shard::table;
+use crate::store;
 use crate::store::archive::Modes;
-use crate::store::{self, ObjectStore};
 use crate::verify::{self, Level};
 
 /// How long the demo waits for the archive to cover a second.
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A capture under way.
 pub(super) struct Archiving {
-    store: Arc<dyn ObjectStore>,
+    archive: Archive,
     table: TableIdentity,
     stop: CancellationToken,
     capture: JoinHandle<Result<CaptureSummary, CaptureError>>,
@@ -50,41 +51,25 @@ pub(super) struct Held {
 
 impl Archiving {
     /// Makes an archive in `folder` and begins to capture the table.
-    pub(super) async fn begin(folder: &Path, aws: &SdkConfig) -> Result<Self, Failure> {
+    pub(super) async fn begin(folder: &Path, aws: &SdkConfig, out: &Output) -> Result<Self, Failure> {
         let ids = Ids::random();
-        let (store, archive) = store::init(&folder.display().to_string(), aws, Modes::default(), &ids).await?;
+        let made = store::init(&folder.display().to_string(), aws, Modes::default(), &ids).await?;
+        let archive = Archive::new(made, ids, out);
         let facts = table::describe(aws, TABLE).await.map_err(failed)?;
         let table = facts.identity.clone();
-        let streams = aws.clone();
-        let describe = aws.clone();
-        let input = CaptureInput {
-            facts,
-            describe: Arc::new(move || {
-                let aws = describe.clone();
-                Box::pin(async move { table::describe(&aws, TABLE).await })
-            }),
-            streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),
-            store: Arc::clone(&store),
-            origin: archive.origin.clone(),
-            ids,
-            options: CaptureOptions {
-                flush_age: Duration::from_secs(1),
-                settle: Duration::from_secs(2),
-                ends_mean_nothing: true,
-                ..CaptureOptions::default()
-            },
-            observer: Arc::new(|_| {}),
-        };
+        let (flush_age, settle) = (Duration::from_secs(1), Duration::from_secs(2));
+        let options = CaptureOptions { flush_age, settle, ..CaptureOptions::default() };
+        let input = capture::input(&archive, aws, facts, options, Arc::new(|_| {}));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let capture = tasks::spawn(async move { Capture::new(input).run(stopped).await });
-        Ok(Self { store, table, stop, capture })
+        Ok(Self { archive, table, stop, capture })
     }
 
     /// Waits until nothing more can arrive for the seconds before `at`.
     pub(super) async fn wait_until_closed(&self, at: Second) -> Result<(), Failure> {
         let begun = clock::now();
-        let (log, mut manifest) = self.open().await?;
+        let Opened { log, mut manifest, .. } = self.archive.open(self.table.clone()).await?;
         while manifest.closed_through.is_none_or(|closed| closed < at) {
             if self.capture.is_finished() || begun.elapsed() > PATIENCE {
                 let what =
@@ -92,7 +77,7 @@ impl Archiving {
                 return Err(Failure::new(
                     Exit::Failure,
                     what,
-                    self.store.location(),
+                    self.archive.location(),
                     "run the demo again on a quieter machine",
                 ));
             }
@@ -104,7 +89,7 @@ impl Archiving {
 
     /// Rebuilds the table as it was at the end of `at`.
     pub(super) async fn replay_into(&self, client: Client, at: Second, name: &str) -> Result<Total, Failure> {
-        let (log, mut manifest) = self.open().await?;
+        let Opened { log, mut manifest, .. } = self.archive.open(self.table.clone()).await?;
         log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
         let point = Point::at(at);
         let plan = replay::plan(&manifest, point, Options { proven: false }).map_err(failed)?;
@@ -112,30 +97,31 @@ impl Archiving {
         let definition = manifest.definition.clone().map(|definition| definition.table);
         let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None };
         let mut sink = TableSink::create(client, new, Ids::random()).await.map_err(failed)?;
-        let segments = Segments::new(Arc::clone(&self.store), self.table.folder());
+        let segments = Segments::new(Arc::clone(&self.archive.store), self.table.folder());
         replay::run(&log, &mut manifest, &segments, plan, &mut sink).await.map_err(failed)
     }
 
     /// Ends the capture as SIGTERM would, and checks everything that it wrote.
     pub(super) async fn stop_and_verify(self) -> Result<Held, Failure> {
         self.stop.cancel();
-        let (log, mut manifest) = self.open().await?;
+        let Opened { log, mut manifest, .. } = self.archive.open(self.table.clone()).await?;
         self.capture.await.map_err(failed)?.map_err(failed)?;
         let mut found = Vec::new();
         let tell = |finding: &verify::Finding| found.push(finding.object.clone());
-        let counts = verify::table(&self.store, &self.table, Level::Full, tell, |_, _| {}).await.map_err(failed)?;
+        let counts =
+            verify::table(&self.archive.store, &self.table, Level::Full, tell, |_, _| {}).await.map_err(failed)?;
         if counts.lost + counts.altered + counts.contradictions > 0 {
             let what = format!("the archive does not verify: {found:?}");
             return Err(Failure::new(
                 Exit::VerificationFailed,
                 what,
-                self.store.location(),
+                self.archive.location(),
                 "this is a bug: please report it",
             ));
         }
         log.refresh(&mut manifest).await.map_err(failed)?;
         log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
-        let segments = Segments::new(Arc::clone(&self.store), self.table.folder());
+        let segments = Segments::new(Arc::clone(&self.archive.store), self.table.folder());
         let (mut stored, mut delivered) = (0, 0);
         for meta in manifest.segments.values() {
             let rows = segments.changes(meta).await.map_err(failed)?;
@@ -143,11 +129,6 @@ impl Archiving {
             delivered += rows.iter().map(image_bytes).sum::<u64>();
         }
         Ok(Held { entries: counts.entries, segments: counts.segments, rows: counts.rows, stored, delivered })
-    }
-
-    async fn open(&self) -> Result<(Log, Manifest), Failure> {
-        let opened: Result<_, LogError> = Log::open(Arc::clone(&self.store), &self.table, Ids::random()).await;
-        opened.map_err(failed)
     }
 }
 

@@ -18,6 +18,7 @@ use super::entry::Writer;
 use super::state::Manifest;
 use crate::change::{Second, TableIdentity};
 use crate::platform::ids::Ids;
+use crate::segment::BUILD;
 use crate::store::ObjectStore;
 
 /// The log of one table. It holds no state of the table: that is the [`Manifest`].
@@ -39,7 +40,7 @@ impl Log {
         table: &TableIdentity,
         ids: Ids,
     ) -> Result<(Self, Manifest), LogError> {
-        let writer = Writer { id: ids.commit_id(), build: concat!("tailrace/", env!("CARGO_PKG_VERSION")).to_owned() };
+        let writer = Writer { id: ids.commit_id(), build: BUILD.to_owned() };
         let log = Self { store, folder: table.folder(), ids, writer };
         let manifest = log.load().await?;
         log.understood(&manifest)?;

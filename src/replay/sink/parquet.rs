@@ -13,6 +13,7 @@ use parquet::file::properties::WriterProperties;
 
 use super::Item;
 use super::file::Encoder;
+use crate::segment::BUILD;
 
 /// A row group is written out when it holds this many bytes, so memory stays bounded.
 const ROW_GROUP_BYTES: usize = 64 << 20;
@@ -36,7 +37,7 @@ impl Rows {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(level))
             .set_dictionary_enabled(false)
-            .set_created_by(concat!("tailrace/", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_created_by(BUILD.to_owned())
             .build();
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(io_error)?;
         Ok(Self { writer, schema })

@@ -22,25 +22,16 @@ pub(super) fn definition(table: &TableDescription) -> Value {
     let global: Vec<_> = table
         .global_secondary_indexes()
         .iter()
-        .map(|index| {
-            json!({
-                "IndexName": index.index_name(),
-                "KeySchema": key_schema(index.key_schema()),
-                "Projection": index.projection().map(projection),
-                "ProvisionedThroughput": index.provisioned_throughput().and_then(units),
-            })
+        .map(|of| {
+            let mut index = index(of.index_name(), of.key_schema(), of.projection());
+            index["ProvisionedThroughput"] = of.provisioned_throughput().and_then(units).into();
+            index
         })
         .collect();
     let local: Vec<_> = table
         .local_secondary_indexes()
         .iter()
-        .map(|index| {
-            json!({
-                "IndexName": index.index_name(),
-                "KeySchema": key_schema(index.key_schema()),
-                "Projection": index.projection().map(projection),
-            })
-        })
+        .map(|of| index(of.index_name(), of.key_schema(), of.projection()))
         .collect();
     json!({
         "TableName": table.table_name(),
@@ -51,6 +42,10 @@ pub(super) fn definition(table: &TableDescription) -> Value {
         "GlobalSecondaryIndexes": global,
         "LocalSecondaryIndexes": local,
     })
+}
+
+fn index(name: Option<&str>, keys: &[KeySchemaElement], projected: Option<&Projection>) -> Value {
+    json!({"IndexName": name, "KeySchema": key_schema(keys), "Projection": projected.map(projection)})
 }
 
 fn key_schema(elements: &[KeySchemaElement]) -> Value {
