@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use tailrace::command::output::Output;
 use tailrace::command::signal::Stop;
-use tailrace::command::{self, Cli};
+use tailrace::command::{self, Cli, refusal};
 use tailrace::failure::{Exit, Failure};
 use tailrace::platform::telemetry;
 
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches).map(|cli| (cli, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return refused(&error),
+        Err(error) => return ExitCode::from(refusal::tell(&error)),
     };
     telemetry::start(filter(&cli), cli.global.json);
     let out = Output::new(cli.global.json, cli.global.quiet);
@@ -44,25 +44,11 @@ fn main() -> ExitCode {
     ExitCode::from(exit)
 }
 
-/// Help and version are results; anything else is a wrong command line.
-fn refused(error: &clap::Error) -> ExitCode {
-    let json = std::env::args().any(|arg| arg == "--json") || std::env::var("TAILRACE_JSON").is_ok();
-    if json && error.use_stderr() {
-        let text = error.render().to_string();
-        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let failure = Failure::new(Exit::Usage, what, "command line", "see `tailrace --help`");
-        Output::new(true, false).end("", Exit::Usage as u8, Some(&failure));
-    } else {
-        // A closed stdout or stderr is the reader's choice.
-        let _ = error.print();
-    }
-    ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 })
-}
-
 fn filter(cli: &Cli) -> &'static str {
     match (cli.global.quiet, cli.global.verbose) {
         (true, _) => "error",
-        (_, 0) => "warn",
+        // The SDK warns of every place where it found no credentials; what none of them has, the failure says.
+        (_, 0) => "warn,aws_config=error,dynoxide=error",
         (_, 1) => "warn,tailrace=info",
         (_, 2) => "info,tailrace=debug",
         _ => "debug,tailrace=trace",

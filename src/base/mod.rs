@@ -39,9 +39,6 @@ pub struct BaseSummary {
 /// Why a base was not taken, by what the caller must do.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
-    /// Capture has not begun, or the stream is off.
-    #[error("no stream of this table is archived now: start `tailrace capture` first")]
-    NoStream,
     /// A gap opened while it was taken: take another.
     #[error("the snapshot was dropped, for something was lost while it was taken: {0}")]
     Spoilt(Unknown),

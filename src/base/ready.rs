@@ -15,9 +15,7 @@ pub enum Ready {
         /// `closed_through`.
         fence: Second,
     },
-    /// No stream is archived.
-    NoStream,
-    /// A shard's first page has not been judged yet, or a gap ends later than `closed_through`.
+    /// No stream is archived yet, a shard's first page has not been judged, or a gap ends later than `closed_through`.
     NotYet {
         /// In words.
         why: String,
@@ -30,7 +28,7 @@ pub fn ready(manifest: &Manifest) -> Ready {
     let open: Vec<u32> =
         manifest.epochs.iter().filter(|(_, epoch)| epoch.border_from.is_none()).map(|(epoch, _)| *epoch).collect();
     if open.is_empty() {
-        return Ready::NoStream;
+        return Ready::NotYet { why: "archiving has not begun yet".to_owned() };
     }
     let mut shards = manifest.shards.iter();
     if let Some((key, _)) = shards.find(|(key, shard)| open.contains(&key.epoch) && !is_begun(shard)) {

@@ -120,7 +120,6 @@ impl Run<'_> {
                 self.abandon(intent).await?;
             }
             match ready::ready(self.input.manifest) {
-                Ready::NoStream => return Err(BaseError::NoStream),
                 Ready::NotYet { why } => {
                     tracing::info!(%why, "the snapshot waits");
                     self.pause().await?;

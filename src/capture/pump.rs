@@ -211,6 +211,9 @@ impl<'a> Pump<'a> {
         match event {
             TailEvent::Page(page) => {
                 self.committer.tell(page.at);
+                if !page.changes.is_empty() {
+                    tracing::debug!(shard = %key.id, rows = page.changes.len(), "read from the stream");
+                }
                 let page = Arrived {
                     changes: page.changes,
                     at: page.at,

@@ -1,7 +1,6 @@
 //! From the table's facts to the end of the capture: which stream is read, and how an epoch begins.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +25,6 @@ const STREAM_DISABLED: &str = "stream_disabled";
 /// The same where the table is gone.
 const TABLE_DELETED: &str = "table_deleted";
 
-/// Between two looks for a stream while there is none to read.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often in a row a stream must be missing before it counts as gone.
 const MISSING: u32 = 3;
 
@@ -116,7 +113,7 @@ impl<'a> Run<'a> {
     }
 
     async fn wait(&mut self, stop: &CancellationToken) -> Result<(), CaptureError> {
-        if stop.run_until_cancelled(sleep(LOOK_AGAIN)).await.is_some() {
+        if stop.run_until_cancelled(sleep(self.input.options.listing_pace())).await.is_some() {
             self.committer.refresh().await?;
             self.look(stop).await?;
         }

@@ -10,7 +10,7 @@ use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
 use crate::manifest::{Blocked, Log, LogError, Manifest};
-use crate::platform::{aws, ids::Ids};
+use crate::platform::{aws, ids::Ids, telemetry};
 use crate::segment::Facts;
 use crate::shard::table::TableFacts;
 use crate::store::archive::Archive as Birth;
@@ -46,10 +46,14 @@ impl Context {
         })
     }
 
+    /// The same, understood.
+    pub(super) fn location(&self) -> Result<Location, Failure> {
+        Location::parse(self.place()?).map_err(|error| error.failure())
+    }
+
     /// AWS settings for the archive: none are looked for where it lies on this machine.
     pub(super) async fn aws_of_archive(&self) -> Result<SdkConfig, Failure> {
-        let location = Location::parse(self.place()?).map_err(|error| error.failure())?;
-        if matches!(location, Location::Local(_)) {
+        if matches!(self.location()?, Location::Local(_)) {
             return Ok(aws::none());
         }
         let config = aws::load(None).await;
@@ -59,7 +63,7 @@ impl Context {
     /// The archive, which must exist: nothing but `init` makes one.
     pub(super) async fn archive(&self) -> Result<Archive, Failure> {
         let config = self.aws_of_archive().await?;
-        let opened = store::open(self.place()?, &config).await?;
+        let opened = telemetry::patiently(self.place()?, store::open(self.place()?, &config)).await?;
         Ok(Archive::new(opened, Ids::random(), &self.out))
     }
 }

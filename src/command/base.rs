@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use clap::Args;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -48,12 +49,12 @@ pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, "a snapshot is taken of one table at a time", "--table", next));
     };
     let name: TableName = table.parse()?;
-    let archive = context.archive().await?;
-    let aws = Regions::default().of(name.region.as_deref()).await?;
-    let facts = live::describe(&aws, &name).await?;
+    let stopped = |place: &str| context.stop.stopped("stopped before the snapshot was complete", place);
+    let prepared = context.stop.unless_stopped(prepare(context, &name, &captured)).await;
+    let (archive, aws, facts) = prepared.ok_or_else(|| stopped(table))??;
     price(context, &facts);
     let observer = capture::observer(context.out.clone(), facts.identity.clone());
-    let input = capture::input(&archive, &aws, facts.clone(), capture::options(&captured), observer);
+    let input = capture::input(&archive, &aws, name.asked(), facts.clone(), capture::options(&captured), observer);
     let options = RunOptions {
         slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
         name: args.name.clone(),
@@ -62,10 +63,25 @@ pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
         table_bytes: u64::try_from(facts.bytes).unwrap_or_default(),
         poll: POLL,
     };
-    let scan = DynamoTable::connect(&aws, facts.arn.as_str());
-    let taken = beside(input, |stop| take(&archive, &facts, &scan, options, stop), &context.stop.drain).await?;
+    let scan = DynamoTable::connect(&aws, name.asked());
+    let taken = beside(input, |stop| take(&archive, &facts, &scan, options, stop), &context.stop.drain).await;
+    let taken = taken.map_err(|failure| if context.stop.drain.is_cancelled() { stopped(table) } else { failure })?;
     context.out.summary(&Taken { table: facts.identity.to_string(), snapshot: taken });
     Ok(())
+}
+
+/// The archive, and a table that can be captured.
+async fn prepare(
+    context: &Context,
+    name: &TableName,
+    captured: &CaptureConfig,
+) -> Result<(Archive, SdkConfig, TableFacts), Failure> {
+    let archive = context.archive().await?;
+    let aws = Regions::default().of(name.region.as_deref()).await?;
+    capture::check_settle(&aws, captured)?;
+    let facts = live::describe(&aws, name).await?;
+    facts.live_stream().map_err(|error| live::failure(&error, &facts.identity.to_string()))?;
+    Ok((archive, aws, facts))
 }
 
 /// What the scan reads, before it begins: half a unit for each 4 KiB would be eventually consistent, this is not.
@@ -135,7 +151,6 @@ async fn take(
 fn failure(error: &BaseError, table: &str) -> Failure {
     let again = "run it again; nothing of this snapshot is visible";
     let (exit, next) = match error {
-        BaseError::NoStream => (Exit::OutsideCoverage, "turn the table's stream on, and run it again"),
         BaseError::Service(ServiceError::Denied(_)) => {
             (Exit::Credentials, "grant dynamodb:Scan and dynamodb:DescribeTable")
         }

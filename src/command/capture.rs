@@ -1,5 +1,6 @@
 //! `tailrace capture`: every table on its own, so that one bad table never stops the others.
 
+mod keep;
 mod report;
 
 use std::sync::Arc;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::archive::{Archive, log_failure};
@@ -15,15 +15,16 @@ use super::live::{self, Regions};
 use super::output::Output;
 use super::table::TableName;
 use crate::capture::{
-    Capture as Run, CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Observer,
+    CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Observer,
 };
 use crate::config::raw::CaptureOptions;
 use crate::config::{CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
-use crate::platform::{aws, tasks};
+use crate::platform::aws;
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
-use crate::shard::table::{self, TableFacts};
+use crate::shard::table::{self, TableError, TableFacts, turn_on};
+use keep::Keeper;
 pub(super) use report::observer;
 use report::{Captured, Summary};
 
@@ -43,28 +44,51 @@ pub struct Capture {
 pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure> {
     let config = CaptureConfig::resolve(&args.options, &context.loaded.file.capture)?;
     let names = config.tables.iter().map(|name| name.parse()).collect::<Result<Vec<TableName>, Failure>>()?;
-    let archive = context.archive().await?;
+    let Some(archive) = context.stop.unless_stopped(context.archive()).await.transpose()? else { return Ok(()) };
+    let budget = limits::MEMORY.checked_div(names.len() as u64).unwrap_or(limits::MEMORY).max(limits::MEMORY_LEAST);
+    let stop = &context.stop.drain;
+    let keeper = Keeper { archive: &archive, config: &config, once: args.once, budget, out: &context.out, stop };
     let mut regions = Regions::default();
     let mut running = FuturesUnordered::new();
     let mut failed = Vec::new();
     for name in &names {
-        match prepare(&mut regions, &archive, name, &config, args.once, &context.out).await {
-            Ok(input) => running.push(one(name.to_string(), input, context.stop.drain.clone())),
-            Err(failure) => failed.push(refuse(&context.out, &names, failure)),
+        let prepared = async {
+            let aws = regions.of(name.region.as_deref()).await?;
+            let prepared = keeper.prepare(&aws, name).await;
+            Ok::<_, Failure>((aws, prepared))
+        };
+        match context.stop.unless_stopped(prepared).await {
+            Some(Ok((aws, prepared))) if prepared.is_ok() || keeper.tries_again() => {
+                running.push(keeper.keep(aws, name.clone(), prepared));
+            }
+            Some(Ok((_, Err(failure))) | Err(failure)) => failed.push(refuse(&context.out, &names, failure)),
+            _ => break,
         }
+    }
+    if !running.is_empty() && !args.once {
+        context.out.note(&format!("archiving {} into {}; Ctrl-C ends it", count(running.len()), archive.location()));
     }
     let mut done = Vec::new();
     while let Some(ended) = running.next().await {
         match ended {
             Ok(captured) => {
                 context.out.result("captured", &captured);
+                if let Some(failure) = over(&captured).filter(|_| names.len() > 1) {
+                    context.out.warn(&failure);
+                }
                 done.push(captured);
             }
             Err(failure) => failed.push(refuse(&context.out, &names, failure)),
         }
     }
     context.out.summary(&Summary::of(&done, failed.len()));
-    outcome(&done, failed, &archive.location(), args.once)
+    // Whoever ends it in an orderly way has heard of streams that ended before.
+    let ended = done.iter().find_map(over).filter(|_| !context.stop.drain.is_cancelled());
+    outcome(done.len(), failed, &archive.location(), ended)
+}
+
+fn count(tables: usize) -> String {
+    if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") }
 }
 
 /// Where one table of several fails, the user hears of it at once: the others may go on for months.
@@ -75,35 +99,26 @@ fn refuse(out: &Output, names: &[TableName], failure: Failure) -> Failure {
     failure
 }
 
-/// Everything that one capture needs; what is wrong with a table shows here.
-async fn prepare(
-    regions: &mut Regions,
-    archive: &Archive,
-    name: &TableName,
-    config: &CaptureConfig,
-    once: bool,
-    out: &Output,
-) -> Result<CaptureInput, Failure> {
-    let aws = regions.of(name.region.as_deref()).await?;
-    let facts = live::describe(&aws, name).await?;
-    if config.settle < limits::SETTLE_LEAST && aws::endpoint_of(&aws, "DynamoDB Streams").is_none() {
-        let what = "AWS's own streams need at least 60s to settle";
-        return Err(Failure::new(Exit::Usage, what, "--settle", "leave it out, or give 60s or more"));
-    }
-    let observer = observer(out.clone(), facts.identity.clone());
-    Ok(input(archive, &aws, facts, RunOptions { once, ..options(config) }, observer))
-}
-
 /// How a capture goes about it, as configured.
 pub(super) fn options(config: &CaptureConfig) -> RunOptions {
     let CaptureConfig { flush_bytes, flush_age, settle, .. } = *config;
     RunOptions { flush_bytes, flush_age, settle, ..RunOptions::default() }
 }
 
-/// The input of a capture of the table that `facts` describe.
+/// What is quick enough for an emulator loses rows of AWS.
+pub(super) fn check_settle(aws: &aws_config::SdkConfig, config: &CaptureConfig) -> Result<(), Failure> {
+    if config.settle >= limits::SETTLE_LEAST || aws::endpoint_of(aws, "DynamoDB Streams").is_some() {
+        return Ok(());
+    }
+    let what = "AWS's own streams need at least 60s to settle";
+    Err(Failure::new(Exit::Usage, what, "--settle", "leave it out, or give 60s or more"))
+}
+
+/// The input of a capture of the table that `facts` describe; `asked` is what the service is asked for.
 pub(super) fn input(
     archive: &Archive,
     aws: &aws_config::SdkConfig,
+    asked: &str,
     facts: TableFacts,
     mut options: RunOptions,
     observer: Observer,
@@ -112,7 +127,7 @@ pub(super) fn input(
     options.ends_mean_nothing = facts.identity.region == LISTS_ENDS;
     CaptureInput {
         observer,
-        describe: describe_again(aws, facts.arn.clone()),
+        describe: describe_again(aws, asked.to_owned()),
         facts,
         streams: Arc::new(move |arn: &str| Arc::new(DynamoStream::new(&streams, arn)) as Arc<dyn StreamSource>),
         store: Arc::clone(&archive.store),
@@ -122,28 +137,18 @@ pub(super) fn input(
     }
 }
 
-/// Asks for the table by its ARN: a name could mean another account's by then.
-fn describe_again(aws: &aws_config::SdkConfig, arn: String) -> Describe {
+/// Asks for the table again.
+fn describe_again(aws: &aws_config::SdkConfig, asked: String) -> Describe {
     let aws = aws.clone();
     Arc::new(move || {
-        let (aws, arn) = (aws.clone(), arn.clone());
-        Box::pin(async move { table::describe(&aws, &arn).await })
+        let (aws, asked) = (aws.clone(), asked.clone());
+        Box::pin(async move { table::describe(&aws, &asked).await })
     })
 }
 
-/// Runs on a task of its own: what one table computes does not hold up another.
-async fn one(table: String, input: CaptureInput, stop: CancellationToken) -> Result<Captured, Failure> {
-    let ended = tasks::spawn(async move { Run::new(input).run(stop).await }).await;
-    match ended {
-        Ok(Ok(summary)) => Ok(Captured::of(table, &summary)),
-        Ok(Err(error)) => Err(failure(&error, &table)),
-        Err(error) => Err(failure(&CaptureError::Task(error.to_string()), &table)),
-    }
-}
-
-fn outcome(done: &[Captured], mut failed: Vec<Failure>, place: &str, once: bool) -> Result<(), Failure> {
-    match (done.len(), failed.len()) {
-        (_, 0) => ended(done, once),
+fn outcome(done: usize, mut failed: Vec<Failure>, place: &str, ended: Option<Failure>) -> Result<(), Failure> {
+    match (done, failed.len()) {
+        (_, 0) => ended.map_or(Ok(()), Err),
         (0, 1) => Err(failed.remove(0)),
         (0, _) if failed.iter().all(|failure| failure.exit == failed[0].exit) => {
             Err(joined(failed[0].exit, &failed, place))
@@ -159,17 +164,12 @@ fn joined(exit: Exit, failed: &[Failure], place: &str) -> Failure {
     Failure::new(exit, what, place, "mend each table as its warning says; the others are not affected")
 }
 
-/// With `--once` a stream that is off or gone is an answer of its own.
-fn ended(done: &[Captured], once: bool) -> Result<(), Failure> {
-    let Some(off) = done.iter().find(|captured| once && captured.coverage_ended.is_some()) else { return Ok(()) };
-    let reason = off.coverage_ended.as_deref().unwrap_or_default();
+/// A stream that is off or gone ends its capture, and is an answer of its own.
+fn over(captured: &Captured) -> Option<Failure> {
+    let reason = captured.coverage_ended.as_ref()?;
     let what = format!("the stream has ended ({reason}); what was readable is archived");
-    Err(Failure::new(
-        Exit::OutsideCoverage,
-        what,
-        &off.table,
-        "turn the stream on again, or ask for times before its end",
-    ))
+    let next = format!("ask for times before its end, or turn it on again:\n{}", turn_on(&captured.name));
+    Some(Failure::new(Exit::OutsideCoverage, what, &captured.table, next))
 }
 
 pub(super) fn failure(error: &CaptureError, table: &str) -> Failure {
@@ -180,10 +180,10 @@ pub(super) fn failure(error: &CaptureError, table: &str) -> Failure {
         Failure::new(exit, what, table, next)
     };
     match error {
-        CaptureError::NoStream { table: name } => {
-            live::failure(&table::TableError::StreamOff { table: name.clone() }, table)
+        CaptureError::NoStream { table: name } => live::failure(&TableError::StreamOff { table: name.clone() }, table),
+        CaptureError::ViewType { table: name, view_type } => {
+            live::failure(&TableError::ViewType { table: name.clone(), view_type: view_type.clone() }, table)
         }
-        CaptureError::ViewType { .. } => plain(Exit::Configuration),
         CaptureError::Store(error) => error.failure(table),
         CaptureError::Log(error) => log_failure(error, table),
         _ => plain(Exit::Failure),

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Context;
-use crate::failure::Failure;
-use crate::platform::ids::Ids;
-use crate::store;
+use crate::failure::{Exit, Failure};
+use crate::platform::{ids::Ids, telemetry};
 use crate::store::archive::{Archive, LockMode, Modes, Retention};
+use crate::store::{self, Location};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -35,9 +35,17 @@ enum Mode {
 }
 
 pub(super) async fn run(context: &Context, args: &Init) -> Result<(), Failure> {
-    let config = context.aws_of_archive().await?;
     let modes = Modes { retention: args.retention(), ..Modes::default() };
-    let (store, archive) = store::init(context.place()?, &config, modes, &Ids::random()).await?;
+    if modes.retention.is_some() && matches!(context.location()?, Location::Local(_)) {
+        let what = "a folder cannot lock its objects: whoever may write there may remove them";
+        let next = "leave --lock-days out, or use a bucket with Object Lock";
+        return Err(Failure::new(Exit::Usage, what, "--lock-days", next));
+    }
+    let config = context.aws_of_archive().await?;
+    let place = context.place()?;
+    let ids = Ids::random();
+    let made = store::init(place, &config, modes, &ids);
+    let (store, archive) = telemetry::patiently(place, made).await?;
     context.out.summary(&Made { archive: store.location(), written: archive });
     Ok(())
 }

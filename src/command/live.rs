@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 
 use super::table::TableName;
+use crate::config::file::nearest;
 use crate::failure::{Exit, Failure};
-use crate::platform::aws;
+use crate::platform::{aws, telemetry};
 use crate::shard::table::{self, TableError, TableFacts};
 
 /// AWS settings, loaded once for each region that a table names.
@@ -29,13 +30,34 @@ impl Regions {
 
 /// What the service says of the table that `name` means now.
 pub(super) async fn describe(config: &SdkConfig, name: &TableName) -> Result<TableFacts, Failure> {
-    let asked = name.arn.as_deref().unwrap_or(&name.name);
-    let facts = table::describe(config, asked).await.map_err(|error| failure(&error, &name.to_string()))?;
+    let endpoint = aws::endpoint_of(config, "DynamoDB");
+    let who = endpoint.unwrap_or_else(|| "DynamoDB".to_owned());
+    let facts = match telemetry::patiently(&who, table::describe(config, name.asked())).await {
+        Ok(facts) => facts,
+        Err(TableError::Unavailable { reason, .. }) => {
+            let what = format!("describing table {name} failed: {reason}");
+            return Err(Failure::new(Exit::Failure, what, &who, "see that this endpoint answers, and run it again"));
+        }
+        Err(error) => return Err(with_nearest(failure(&error, &name.to_string()), &error, config, name).await),
+    };
     if name.means(&facts.identity) {
         return Ok(facts);
     }
     let what = format!("the live table is {}, not {name}", facts.identity);
     Err(Failure::new(Exit::Usage, what, "--table", "use the credentials of that account, or leave account and id out"))
+}
+
+/// A table that is not there may be another's name misspelt: the region's own tables tell, if they may be listed.
+async fn with_nearest(failure: Failure, error: &TableError, config: &SdkConfig, name: &TableName) -> Failure {
+    if !matches!(error, TableError::Missing { .. }) {
+        return failure;
+    }
+    let names = table::names(config).await;
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    match nearest(&name.name, &known) {
+        Some(near) => Failure { next: format!("did you mean {near}? else {}", failure.next), ..failure },
+        None => failure,
+    }
 }
 
 /// What a command says of a table that cannot be described.

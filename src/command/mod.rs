@@ -13,6 +13,7 @@ mod init;
 mod list;
 mod live;
 pub mod output;
+pub mod refusal;
 mod replay;
 pub mod signal;
 mod status;
@@ -41,23 +42,26 @@ pub struct Cli {
     pub verb: Verb,
 }
 
+/// The heading of the options of every command.
+const EVERY: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
     /// The archive: `s3://bucket/prefix`, `file:///path`, or a path
-    #[arg(long, short = 'a', global = true, value_name = "URL", env = "TAILRACE_ARCHIVE")]
+    #[arg(long, short = 'a', global = true, value_name = "URL", env = "TAILRACE_ARCHIVE", help_heading = EVERY)]
     pub archive: Option<String>,
     /// Print JSON lines; the last one has the type summary
-    #[arg(long, global = true, env = "TAILRACE_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long, global = true, env = "TAILRACE_JSON", help_heading = EVERY, value_parser = BoolishValueParser::new())]
     pub json: bool,
     /// Print results and errors only
-    #[arg(long, short = 'q', global = true, env = "TAILRACE_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, short = 'q', global = true, env = "TAILRACE_QUIET", help_heading = EVERY, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
     /// Log more to stderr: -v what is done, -vv every step
-    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count, env = "TAILRACE_VERBOSE")]
+    #[arg(long, short = 'v', global = true, action = clap::ArgAction::Count, env = "TAILRACE_VERBOSE", help_heading = EVERY)]
     pub verbose: u8,
     /// The configuration file [default: tailrace.toml of the working folder, if there is one]
-    #[arg(long, global = true, value_name = "PATH", env = "TAILRACE_CONFIG")]
+    #[arg(long, global = true, value_name = "PATH", env = "TAILRACE_CONFIG", help_heading = EVERY)]
     pub config: Option<PathBuf>,
 }
 
@@ -157,7 +161,7 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::Verify(args) => verify::run(&context, &args).await,
         Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),
-        Verb::Completions(args) => completions::run(&args),
+        Verb::Completions(args) => completions::run(&context, &args),
     }
 }
 

@@ -42,6 +42,13 @@ impl Output {
         }
     }
 
+    /// A remark on stderr, for people only.
+    pub fn aside(&self, text: &str) {
+        if !self.json {
+            eprint_line(text);
+        }
+    }
+
     /// Tells about something that the user should know although the command goes on: text on stderr,
     /// with `--json` a line of type `warning`.
     pub fn warn(&self, failure: &Failure) {

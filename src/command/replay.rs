@@ -4,7 +4,8 @@ mod report;
 
 use std::time::Duration;
 
-use clap::{ArgGroup, Args};
+use clap::parser::ValueSource;
+use clap::{ArgGroup, ArgMatches, Args};
 use jiff::tz::TimeZone;
 
 use super::Context;
@@ -13,12 +14,13 @@ use super::coverage::Coverage;
 use super::live::Regions;
 use super::table::{TableName, ambiguous};
 use crate::config::ReplayConfig;
+use crate::config::file::nearest;
 use crate::config::raw::ReplayOptions;
 use crate::failure::{Exit, Failure};
 use crate::manifest::Segments;
 use crate::platform::clock;
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
-use crate::replay::sink::{Destination, FileSink, SinkError};
+use crate::replay::sink::{Destination, DestinationError, ENDINGS, FileSink, SCHEMES, SinkError};
 use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Sink};
 use report::{Planned, Replayed};
 
@@ -27,7 +29,7 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// Arguments.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("point").required(true))]
+#[command(group = ArgGroup::new("point").required(true).multiple(true))]
 pub struct Replay {
     /// The table: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; add @`TABLE_ID` to pick one timeline
     #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE")]
@@ -59,9 +61,9 @@ pub struct Replay {
 
 pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure> {
     let name: TableName = args.table.parse()?;
-    let asked = args.asked()?;
+    let asked = args.asked(&context.matches)?;
     let destination = args.into.as_deref().map(Destination::parse).transpose();
-    let destination = destination.map_err(|error| usage(error, "--into", "see `tailrace replay --help`"))?;
+    let destination = destination.map_err(|error| usage(&error, "--into", &nearest_destination(&error)))?;
     let archive = context.archive().await?;
     let mut timeline = pick(&archive, &name, &asked).await?;
     let place = format!("{} in {}", timeline.table, archive.location());
@@ -73,24 +75,64 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let segments = Segments::new(std::sync::Arc::clone(&archive.store), timeline.table.folder());
     let point = plan.point.clone();
     let total = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, sink.as_mut()).await;
-    let total = total.map_err(|error| error.to_failure(&place))?;
+    let total = total.map_err(|error| left_behind(error.to_failure(&place), &destination))?;
     context.out.summary(&Replayed::of(&timeline.table, &point, &total, args.into.as_deref().unwrap_or_default()));
     Ok(())
 }
 
 impl Replay {
-    fn asked(&self) -> Result<Asked, Failure> {
-        let (now, zone) = (clock::wall(), TimeZone::system());
-        let (option, asked) = match (&self.before, &self.at, &self.at_sequence) {
-            (Some(text), _, _) => ("--before", Asked::before(text, now, &zone)),
-            (_, Some(text), _) => ("--at", Asked::at(text, now, &zone)),
-            (_, _, text) => ("--at-sequence", Asked::at_sequence(text.as_deref().unwrap_or_default())),
+    /// The one point that is asked for: what the command line says goes before what the environment says.
+    fn asked(&self, matches: &ArgMatches) -> Result<Asked, Failure> {
+        let source = |id: &str| matches.subcommand().and_then(|(_, verb)| verb.value_source(id));
+        let points = [("--before", &self.before), ("--at", &self.at), ("--at-sequence", &self.at_sequence)];
+        let from = |wanted: ValueSource| {
+            let given = points.iter().filter(move |(option, _)| source(&option[2..].replace('-', "_")) == Some(wanted));
+            given.filter_map(|(option, text)| Some((*option, text.as_deref()?))).collect::<Vec<_>>()
         };
-        asked.map_err(|error| usage(error, option, "e.g. --before 2026-11-22T14:03:00Z"))
+        let mut given = from(ValueSource::CommandLine);
+        if given.is_empty() {
+            given = from(ValueSource::EnvVariable);
+        }
+        let [(option, text)] = given[..] else {
+            let options: Vec<&str> = given.iter().map(|(option, _)| *option).collect();
+            return Err(usage(&"more than one point is asked for", &options.join(", "), "give only one of them"));
+        };
+        let (now, zone) = (clock::wall(), TimeZone::system());
+        let asked = match option {
+            "--before" => Asked::before(text, now, &zone),
+            "--at" => Asked::at(text, now, &zone),
+            _ => Asked::at_sequence(text),
+        };
+        asked.map_err(|error| usage(&error, option, "e.g. --before 2026-11-22T14:03:00Z, or --before '10m ago'"))
     }
 }
 
-fn usage(error: impl std::fmt::Display, option: &str, next: &str) -> Failure {
+/// What was probably meant.
+fn nearest_destination(error: &DestinationError) -> String {
+    let forms = "write file:PATH with a path that ends in .jsonl, .jsonl.zst or .parquet, or dynamodb:NEW_TABLE";
+    let near = match error {
+        DestinationError::NoScheme(text) => {
+            ENDINGS.iter().any(|ending| text.ends_with(ending)).then(|| format!("file:{text}"))
+        }
+        DestinationError::Scheme(scheme) => nearest(scheme, SCHEMES).map(|near| format!("{near}:")),
+        DestinationError::Ending(path) => {
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let endings = name.char_indices().filter(|(_, c)| *c == '.').map(|(at, _)| &name[at..]);
+            endings.filter_map(|ending| nearest(ending, ENDINGS)).next().map(str::to_owned)
+        }
+        DestinationError::TableName(_) => None,
+    };
+    near.map_or_else(|| forms.to_owned(), |near| format!("did you mean {near}? {forms}"))
+}
+
+/// A file is not there before it is whole; a table that was made is.
+fn left_behind(failure: Failure, destination: &Destination) -> Failure {
+    let Destination::Dynamodb(name) = destination else { return failure };
+    let next = format!("{}; table {name} was made and may hold some of the items: delete it first", failure.next);
+    Failure { next, ..failure }
+}
+
+fn usage(error: &dyn std::fmt::Display, option: &str, next: &str) -> Failure {
     Failure::new(Exit::Usage, error.to_string(), option, next)
 }
 

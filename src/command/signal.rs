@@ -24,6 +24,17 @@ impl Stop {
         self.first.get() == Some(&Exit::Interrupted)
     }
 
+    /// Does what may be given up at any time: the first signal ends it, and `None` says so.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        self.drain.run_until_cancelled(work).await
+    }
+
+    /// What a command says that was stopped before it had anything to write.
+    #[must_use]
+    pub fn stopped(&self, what: &str, place: &str) -> Failure {
+        Failure::new(self.first.get().copied().unwrap_or(Exit::Terminated), what, place, "run it again")
+    }
+
     /// Waits for the signal that ends the process without the command's consent: the first one, or, where the
     /// command `drains`, the second one or the end of the time for draining.
     pub async fn forced(&self, drains: bool) -> Failure {
@@ -32,17 +43,14 @@ impl Stop {
         let _ = self.first.set(first);
         self.drain.cancel();
         if !drains {
-            return stopped(first, "the command was stopped before its end");
+            return Failure::new(first, "the command was stopped before its end", "", "run it again");
         }
+        let again = "start it again: it goes on from what was committed";
         match clock::within(limits::DRAIN, signals.next()).await {
-            Some(second) => stopped(second, "a second signal came before everything was written"),
-            None => stopped(first, "what was read could not be written in time"),
+            Some(second) => Failure::new(second, "a second signal came before everything was written", "", again),
+            None => Failure::new(first, "what was read could not be written in time", "", again),
         }
     }
-}
-
-fn stopped(exit: Exit, what: &str) -> Failure {
-    Failure::new(exit, what, "", "start it again: it goes on from what was committed")
 }
 
 struct Signals {

@@ -70,6 +70,13 @@ fn parts(text: &str) -> Option<Parts> {
 }
 
 impl TableName {
+    /// What the service is asked for: a table of another account is named by its ARN, and an ARN is not understood
+    /// by every stand-in of the service.
+    #[must_use]
+    pub fn asked(&self) -> &str {
+        self.arn.as_deref().unwrap_or(&self.name)
+    }
+
     /// Whether this name may mean `table`.
     #[must_use]
     pub fn means(&self, table: &TableIdentity) -> bool {

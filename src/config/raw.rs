@@ -24,7 +24,7 @@ pub struct File {
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureOptions {
-    /// A table to archive: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; may be given several times
+    /// A table: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; `capture` takes several
     #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE", value_delimiter = ',')]
     #[serde(rename = "table")]
     pub tables: Option<Vec<String>>,

@@ -25,6 +25,7 @@ pub use action::{
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
+pub(crate) use log::newer;
 pub use log::{Log, LogError, Proposed};
 pub use segments::{ReadError, Segments};
 pub use state::{

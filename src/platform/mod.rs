@@ -1,9 +1,12 @@
 //! The only users of ambient time, randomness and spawning; everything else gets them from here.
 
 pub mod aws;
+mod causes;
 pub mod clock;
 pub mod ids;
 pub mod rate;
 pub mod retry;
 pub mod tasks;
 pub mod telemetry;
+
+pub use causes::causes;

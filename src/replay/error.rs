@@ -124,8 +124,6 @@ fn sink(error: &SinkError) -> (Exit, String) {
             (Exit::DestinationNotEmpty, "wait for the other replay, or name another file".to_owned())
         }
         SinkError::Denied { .. } => (Exit::Credentials, "check the credentials and permissions".to_owned()),
-        SinkError::Failed { .. } => {
-            (Exit::Failure, "mend the cause and run it again into a new destination".to_owned())
-        }
+        SinkError::Failed { .. } => (Exit::Failure, "mend the cause and run it again".to_owned()),
     }
 }

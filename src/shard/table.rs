@@ -100,7 +100,9 @@ pub enum TableError {
     },
 }
 
-fn turn_on(table: &str) -> String {
+/// The lines that turn a table's stream on.
+#[must_use]
+pub fn turn_on(table: &str) -> String {
     format!(
         "  aws dynamodb update-table --table-name {table} --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES\n\
          or in Terraform, in its aws_dynamodb_table:\n  stream_enabled   = true\n  stream_view_type = \"NEW_AND_OLD_IMAGES\""
@@ -151,6 +153,12 @@ pub async fn describe(config: &SdkConfig, name_or_arn: &str) -> Result<TableFact
         None => None,
     };
     facts(&table, stream).map_err(strange)
+}
+
+/// Names of the region's tables, for a hint: the first page, and none where they may not be listed.
+pub async fn names(config: &SdkConfig) -> Vec<String> {
+    let listed = Client::new(config).list_tables().send().await;
+    listed.ok().and_then(|answer| answer.table_names).unwrap_or_default()
 }
 
 /// The stream's facts, if the service still knows it.

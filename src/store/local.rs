@@ -70,7 +70,8 @@ impl LocalStore {
         let path = path.to_owned();
         let reason = format!("{error} (in {})", self.root.display());
         match (error.kind(), action) {
-            (ErrorKind::NotFound, Action::Read) => StoreError::Absent { path },
+            // Below a file there is nothing, too.
+            (ErrorKind::NotFound | ErrorKind::NotADirectory, Action::Read) => StoreError::Absent { path },
             (ErrorKind::NotFound, Action::Write) => {
                 let reason = format!("the folder {} is missing; is its disk mounted", self.root.display());
                 StoreError::Refused { path, reason }

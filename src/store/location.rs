@@ -34,7 +34,8 @@ impl LocationError {
     #[must_use]
     pub fn failure(&self) -> Failure {
         let next = "write s3://BUCKET/PREFIX, file:///PATH, or a path";
-        Failure::new(Exit::Usage, format!("not a place for an archive: {}", self.reason), &self.text, next)
+        let place = if self.text.is_empty() { "--archive" } else { &self.text };
+        Failure::new(Exit::Usage, format!("not a place for an archive: {}", self.reason), place, next)
     }
 }
 

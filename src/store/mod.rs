@@ -237,7 +237,10 @@ impl StoreError {
     #[must_use]
     pub fn failure(&self, place: &str) -> Failure {
         let (exit, next) = match self {
-            Self::Denied { .. } => (Exit::Credentials, "sign in, or grant the permission that is named here"),
+            Self::Denied { .. } if place.starts_with("s3://") => {
+                (Exit::Credentials, "sign in, or grant s3:ListBucket, s3:GetObject and s3:PutObject for this place")
+            }
+            Self::Denied { .. } => (Exit::Credentials, "run it as a user who may, or change who may use this place"),
             Self::Refused { .. } => (Exit::Failure, "mend what the store says, then run the same command again"),
             Self::Unknown { .. } | Self::Unavailable { .. } => {
                 (Exit::Failure, "run the same command again; nothing that was written is repeated or lost")

@@ -11,7 +11,7 @@ use super::report::State;
 use super::rows::Schemas;
 use super::segments::{self, Checked, Job};
 use super::{Level, Scrub, VerifyError, orphans, spans};
-use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, Segments, Stored};
+use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, Need, Segments, Stored, newer};
 use crate::platform::ids::Ids;
 use crate::segment::SegmentMeta;
 use crate::store::{Object, StoreError};
@@ -88,6 +88,11 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         while let Some(done) = running.next().await {
             self.absorb(&mut walk, Some(done))?;
         }
+        // What this build may not ignore it cannot judge either.
+        if let Some(action) = walk.manifest.unknown.iter().find(|action| action.need == Need::Read) {
+            let path = format!("{}/{}", self.folder, slot(action.n));
+            return Err(newer(self.store.as_ref(), &path, action).await.into());
+        }
         self.holes(&walk, listed);
         self.left_over(&derived).await?;
         self.named_but_gone(&walk);
@@ -107,8 +112,8 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
                 self.judge(walk, entry, &stored).await?;
                 jobs
             }
-            Err(EntryError::Newer(_)) => {
-                return Err(LogError::FormatNewer { n, what: "its version".to_owned() }.into());
+            Err(error @ EntryError::Newer(_)) => {
+                return Err(LogError::FormatNewer { n, what: error.to_string() }.into());
             }
             Err(error) => {
                 self.refuse(walk, State::Altered, error.to_string()).await?;

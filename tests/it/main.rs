@@ -12,6 +12,7 @@
 mod support;
 
 mod capture;
+mod cli;
 mod replay;
 mod schemas;
 mod source;

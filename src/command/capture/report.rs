@@ -11,11 +11,15 @@ use crate::capture::{Observer, Progress};
 use crate::change::{Second, TableIdentity};
 use crate::command::coverage::Until;
 use crate::command::output::Output;
+use crate::command::table::TableName;
 
 /// One table's end.
 #[derive(Debug, Serialize)]
 pub(super) struct Captured {
     pub table: String,
+    /// The table's name alone.
+    #[serde(skip)]
+    pub name: String,
     changes: u64,
     entries: u64,
     bytes: u64,
@@ -31,14 +35,15 @@ pub(super) struct Captured {
 }
 
 impl Captured {
-    pub(super) fn of(table: String, summary: &CaptureSummary) -> Self {
+    pub(super) fn of(asked: TableName, summary: &CaptureSummary) -> Self {
         let coverage_ended = match &summary.ended {
             Ended::CoverageEnded { reason } => Some(reason.clone()),
             _ => None,
         };
         let counts = summary.counts;
         Self {
-            table,
+            table: asked.to_string(),
+            name: asked.name,
             changes: counts.rows,
             entries: counts.entries,
             bytes: counts.bytes,

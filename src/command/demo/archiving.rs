@@ -59,7 +59,7 @@ impl Archiving {
         let table = facts.identity.clone();
         let (flush_age, settle) = (Duration::from_secs(1), Duration::from_secs(2));
         let options = CaptureOptions { flush_age, settle, ..CaptureOptions::default() };
-        let input = capture::input(&archive, aws, facts, options, Arc::new(|_| {}));
+        let input = capture::input(&archive, aws, TABLE, facts, options, Arc::new(|_| {}));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let capture = tasks::spawn(async move { Capture::new(input).run(stopped).await });

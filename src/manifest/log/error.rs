@@ -1,8 +1,8 @@
 //! Why a log cannot be read or written, by what the caller must do.
 
-use crate::manifest::state::{Blocked, Manifest};
-use crate::manifest::{EntryError, Need};
-use crate::store::StoreError;
+use crate::manifest::state::{Blocked, Manifest, UnknownAction};
+use crate::manifest::{Entry, EntryError, Need};
+use crate::store::{ObjectStore, StoreError};
 
 /// Why a log cannot be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,25 +52,34 @@ pub enum LogError {
 
 impl super::Log {
     /// Refuses a log with actions that nobody here may ignore.
-    pub(super) fn understood(&self, manifest: &Manifest) -> Result<(), LogError> {
+    pub(super) async fn understood(&self, manifest: &Manifest) -> Result<(), LogError> {
         if let Some(Blocked { n, why, newer: true }) = &manifest.blocked {
             return Err(LogError::FormatNewer { n: *n, what: why.clone() });
         }
-        needs(manifest, |need| need == Need::Read)
+        self.needs(manifest, |need| need == Need::Read).await
     }
 
     /// Refuses to write where only readers may go on.
-    pub(super) fn writable(&self, manifest: &Manifest) -> Result<(), LogError> {
+    pub(super) async fn writable(&self, manifest: &Manifest) -> Result<(), LogError> {
         if let Some(Blocked { n, why, .. }) = &manifest.blocked {
             return Err(LogError::Blocked { n: *n, why: why.clone() });
         }
-        needs(manifest, |need| need != Need::None)
+        self.needs(manifest, |need| need != Need::None).await
+    }
+
+    async fn needs(&self, manifest: &Manifest, stops: fn(Need) -> bool) -> Result<(), LogError> {
+        match manifest.unknown.iter().find(|action| stops(action.need)) {
+            Some(action) => Err(newer(&*self.store, &self.slot_path(action.n), action).await),
+            None => Ok(()),
+        }
     }
 }
 
-fn needs(manifest: &Manifest, stops: impl Fn(Need) -> bool) -> Result<(), LogError> {
-    let unknown = manifest.unknown.iter().find(|action| stops(action.need));
-    unknown.map_or(Ok(()), |action| {
-        Err(LogError::FormatNewer { n: action.n, what: format!("the action {}", action.name) })
-    })
+/// The refusal of an action that stands in the entry at `path`, with the build that wrote it.
+pub(crate) async fn newer(store: &dyn ObjectStore, path: &str, action: &UnknownAction) -> LogError {
+    // If the entry cannot be read now, the refusal stands all the same.
+    let object = store.get_oldest(path).await.ok();
+    let entry = object.and_then(|object| Entry::decode(action.n, &object.bytes).ok());
+    let by = entry.map(|entry| format!(", written by {}", entry.writer.build)).unwrap_or_default();
+    LogError::FormatNewer { n: action.n, what: format!("the action {}{by}", action.name) }
 }

@@ -11,6 +11,7 @@ mod slot;
 use std::sync::Arc;
 
 pub use error::LogError;
+pub(crate) use error::newer;
 pub use propose::Proposed;
 pub(super) use slot::Slot;
 
@@ -43,7 +44,7 @@ impl Log {
         let writer = Writer { id: ids.commit_id(), build: BUILD.to_owned() };
         let log = Self { store, folder: table.folder(), ids, writer };
         let manifest = log.load().await?;
-        log.understood(&manifest)?;
+        log.understood(&manifest).await?;
         Ok((log, manifest))
     }
 
@@ -54,7 +55,7 @@ impl Log {
     pub async fn refresh(&self, manifest: &mut Manifest) -> Result<u64, LogError> {
         let before = manifest.next;
         self.follow(manifest).await?;
-        self.understood(manifest)?;
+        self.understood(manifest).await?;
         Ok(manifest.next - before)
     }
 

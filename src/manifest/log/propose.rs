@@ -43,7 +43,7 @@ impl Log {
         at: Second,
         actions: Vec<Action>,
     ) -> Result<Proposed, LogError> {
-        self.writable(manifest)?;
+        self.writable(manifest).await?;
         self.fold_if_due(manifest).await;
         let entry = Entry {
             n: manifest.next,

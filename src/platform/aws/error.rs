@@ -7,11 +7,11 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::error::ErrorMetadata;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde::Deserialize;
 
 use crate::change::Second;
+use crate::platform::causes;
 
 /// Why `DynamoDB` or its streams did not do what was asked, by what the caller must do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,10 +82,10 @@ impl ServiceError {
             SdkError::DispatchFailure(failure)
                 if failure.is_other() && failure.as_connector_error().is_none_or(|e| e.as_other().is_none()) =>
             {
-                Self::Denied(told(error))
+                Self::Denied(causes(error))
             }
-            SdkError::ConstructionFailure(_) => Self::Invalid(told(error)),
-            _ => Self::Unavailable(told(error)),
+            SdkError::ConstructionFailure(_) => Self::Invalid(causes(error)),
+            _ => Self::Unavailable(causes(error)),
         }
     }
 
@@ -120,11 +120,6 @@ fn service_error(meta: &ErrorMetadata, status: u16, at: Second) -> ServiceError 
             _ => ServiceError::Unavailable(text()),
         },
     }
-}
-
-/// An error with its causes, in one line.
-fn told<E: std::error::Error>(error: &E) -> String {
-    DisplayErrorContext(error).to_string()
 }
 
 /// The code and message of an error response: a header, or `__type` and `message` of the body.

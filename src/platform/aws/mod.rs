@@ -25,7 +25,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::clock;
+use super::{causes, clock};
 use crate::failure::{Exit, Failure};
 
 /// The longest a connection may take to stand.
@@ -33,7 +33,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The longest one attempt of a request may take; puts of large objects set their own.
 const ATTEMPT: Duration = Duration::from_secs(30);
 /// The longest all attempts of a request may take together.
-const OPERATION: Duration = Duration::from_secs(90);
+const OPERATION: Duration = Duration::from_secs(60);
 /// Attempts of one request.
 const ATTEMPTS: u32 = 4;
 /// How long the instance's own metadata service may take: it is one hop away, or not there at all.
@@ -112,14 +112,4 @@ pub fn endpoint_of(config: &SdkConfig, service_id: &str) -> Option<String> {
         settings.load_config(key.build().ok()?)
     });
     of_service.or_else(|| config.endpoint_url().map(str::to_owned))
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -99,12 +99,28 @@ pub enum Destination {
     Dynamodb(String),
 }
 
+/// What a destination may begin with.
+pub const SCHEMES: &[&str] = &["file", "dynamodb"];
+
+/// What the path of a file may end with, the longest first.
+pub const ENDINGS: &[&str] = &[".jsonl.zst", ".parquet", ".jsonl"];
+
 /// Text that names no destination: a usage error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not a destination: write `dynamodb:NEW_TABLE`, or `file:PATH` with a path that ends in .jsonl, .jsonl.zst or .parquet"
-)]
-pub struct DestinationError(pub String);
+pub enum DestinationError {
+    /// Nothing says what it is.
+    #[error("{0:?} does not say what kind of destination it is")]
+    NoScheme(String),
+    /// A kind of destination that is not known.
+    #[error("{0:?} is no kind of destination")]
+    Scheme(String),
+    /// A kind of file that is not known.
+    #[error("{0:?} has no ending that tells the form of the file")]
+    Ending(String),
+    /// No name of a table.
+    #[error("{0:?} is no name of a table, which has 3 to 255 letters, digits, dots, hyphens and underscores")]
+    TableName(String),
+}
 
 impl Destination {
     /// Reads a destination.
@@ -112,21 +128,27 @@ impl Destination {
     /// # Errors
     /// [`DestinationError`].
     pub fn parse(text: &str) -> Result<Self, DestinationError> {
-        let wrong = || DestinationError(text.to_owned());
         match text.split_once(':') {
-            Some(("file", path)) => Ok(Self::File(path.into(), form(path).ok_or_else(wrong)?)),
+            Some(("file", path)) => match form(path) {
+                Some(form) => Ok(Self::File(path.into(), form)),
+                None => Err(DestinationError::Ending(path.to_owned())),
+            },
             Some(("dynamodb", table)) if is_table_name(table) => Ok(Self::Dynamodb(table.to_owned())),
-            _ => Err(wrong()),
+            Some(("dynamodb", table)) => Err(DestinationError::TableName(table.to_owned())),
+            Some((scheme, _)) => Err(DestinationError::Scheme(scheme.to_owned())),
+            None => Err(DestinationError::NoScheme(text.to_owned())),
         }
     }
 }
 
 fn form(path: &str) -> Option<FileForm> {
     let name = path.rsplit('/').next()?;
-    [(".jsonl", FileForm::Jsonl), (".jsonl.zst", FileForm::JsonlZstd), (".parquet", FileForm::Parquet)]
-        .into_iter()
-        .find(|(ending, _)| name.len() > ending.len() && name.ends_with(ending))
-        .map(|(_, form)| form)
+    let ending = ENDINGS.iter().find(|ending| name.len() > ending.len() && name.ends_with(**ending))?;
+    Some(match *ending {
+        ".parquet" => FileForm::Parquet,
+        ".jsonl" => FileForm::Jsonl,
+        _ => FileForm::JsonlZstd,
+    })
 }
 
 fn is_table_name(name: &str) -> bool {
@@ -144,8 +166,16 @@ mod tests {
         assert_eq!(Destination::parse("file:b.jsonl.zst"), file("b.jsonl.zst", FileForm::JsonlZstd));
         assert_eq!(Destination::parse("file:b.parquet"), file("b.parquet", FileForm::Parquet));
         assert_eq!(Destination::parse("dynamodb:orders-2"), Ok(Destination::Dynamodb("orders-2".into())));
-        for bad in ["b.jsonl", "file:b.csv", "file:/a/.jsonl", "dynamodb:x", "dynamodb:a b c", "s3://b/c.jsonl", ""] {
-            assert_eq!(Destination::parse(bad), Err(DestinationError(bad.into())), "{bad}");
+        let wrong = |bad: &str| Destination::parse(bad).unwrap_err();
+        for bad in ["b.jsonl", ""] {
+            assert_eq!(wrong(bad), DestinationError::NoScheme(bad.into()));
         }
+        for bad in ["b.csv", "/a/.jsonl", "folder/", ""] {
+            assert_eq!(wrong(&format!("file:{bad}")), DestinationError::Ending(bad.into()));
+        }
+        for bad in ["x", "a b c"] {
+            assert_eq!(wrong(&format!("dynamodb:{bad}")), DestinationError::TableName(bad.into()));
+        }
+        assert_eq!(wrong("s3://b/c.jsonl"), DestinationError::Scheme("s3".into()));
     }
 }

@@ -79,6 +79,10 @@ pub(super) fn failure(destination: &Path, error: &io::Error) -> SinkError {
     let (place, reason) = (destination.display().to_string(), error.to_string());
     match error.kind() {
         io::ErrorKind::PermissionDenied => SinkError::Denied { place, reason },
+        io::ErrorKind::NotFound => {
+            let folder = destination.parent().map(|folder| folder.display().to_string()).unwrap_or_default();
+            SinkError::Failed { place, reason: format!("the folder {folder} does not exist") }
+        }
         _ => SinkError::Failed { place, reason },
     }
 }

@@ -6,6 +6,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::platform::causes;
 use crate::store::StoreError;
 
 /// What is known of a request that failed.
@@ -79,21 +80,6 @@ where
     error.code().unwrap_or_default()
 }
 
-/// An error with all that caused it, in one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// What stays so until somebody acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -147,7 +133,12 @@ where
     Facts {
         status: answer.map(|answer| answer.status().as_u16()),
         code: error.code().unwrap_or_default().to_owned(),
-        said: error.message().map_or_else(|| chain(error), str::to_owned),
+        said: match (error.message(), answer) {
+            (Some(said), _) => said.to_owned(),
+            // The answer to a HEAD has no body to say more.
+            (None, Some(_)) => "the service gives no reason".to_owned(),
+            (None, None) => causes(error),
+        },
         marker: header("x-amz-delete-marker") == Some("true"),
         region: header("x-amz-bucket-region").map(str::to_owned),
         unsigned: answer.is_none() && lacks_credentials(error),

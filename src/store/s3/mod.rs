@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use super::archive::{LockMode, Retention};
 use super::{Keep, Object, ObjectInfo, ObjectStore, StoreError, checked};
 use crate::change::Second;
-use crate::platform::clock;
+use crate::platform::{causes, clock};
 
 mod connect;
 mod error;
@@ -54,22 +54,25 @@ impl S3Store {
         format!("{}{path}", self.prefix)
     }
 
-    /// One read of a whole object: the request under the SDK's deadlines, the body under ours.
-    async fn read(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError> {
+    /// One read of a whole object: the request under the SDK's deadlines, the body under ours. An answer whose body
+    /// did not come whole is the inner error.
+    async fn read(&self, path: &str, version_id: Option<&str>) -> Result<Result<Object, String>, StoreError> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(path));
         let answer = request.set_version_id(version_id.map(str::to_owned)).send().await;
         let answer = answer.map_err(|error| error::of_read(path, &error))?;
-        let unavailable = |reason: String| StoreError::Unavailable { path: path.to_owned(), reason };
         // Checks the service's checksum of the whole object, where it sent one.
         let Some(body) = clock::within(BODY, answer.body.collect()).await else {
-            return Err(unavailable(format!("its bytes did not arrive within {} s", BODY.as_secs())));
+            return Ok(Err(format!("its bytes did not arrive within {} s", BODY.as_secs())));
         };
-        let bytes = body.map_err(|error| unavailable(error::chain(&error)))?.into_bytes();
+        let bytes = match body {
+            Ok(body) => body.into_bytes(),
+            Err(error) => return Ok(Err(causes(&error))),
+        };
         let told = answer.content_length.and_then(|told| u64::try_from(told).ok());
         if told.is_some_and(|told| told != bytes.len() as u64) {
-            return Err(unavailable(format!("only {} of its bytes arrived", bytes.len())));
+            return Ok(Err(format!("only {} of its bytes arrived", bytes.len())));
         }
-        Ok(Object { bytes, version_id: answer.version_id })
+        Ok(Ok(Object { bytes, version_id: answer.version_id }))
     }
 
     /// Until when an object that is put now must be kept, if the archive locks.
@@ -104,9 +107,11 @@ impl ObjectStore for S3Store {
         checked(path)?;
         let mut tries = 1;
         loop {
-            match self.read(path, version_id).await {
-                Err(StoreError::Unavailable { .. }) if tries < READS => tries += 1,
-                settled => return settled,
+            // What gave no answer was asked several times already, by the SDK.
+            match self.read(path, version_id).await? {
+                Ok(object) => return Ok(object),
+                Err(_) if tries < READS => tries += 1,
+                Err(reason) => return Err(StoreError::Unavailable { path: path.to_owned(), reason }),
             }
         }
     }

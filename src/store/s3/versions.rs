@@ -16,7 +16,7 @@ impl S3Store {
             Ok(answer) => Ok(answer.status.is_some()),
             // A store that does not know the call has no versions.
             Err(error) if error::lacks_call(&error) => Ok(false),
-            Err(error) => Err(match error::of_read("", &error) {
+            Err(error) => Err(match error::of_read(&self.bucket, &error) {
                 StoreError::Denied { reason, .. } => {
                     let reason = format!("{reason}; grant s3:GetBucketVersioning and s3:ListBucketVersions");
                     StoreError::Denied { path: self.bucket.clone(), reason }
@@ -60,7 +60,7 @@ impl S3Store {
             Ok(answer) => Ok(self.lock_rules(&answer)),
             Err(error) if error::code(&error) == "ObjectLockConfigurationNotFoundError" => Ok(self.lock_missing()),
             Err(error) if error::lacks_call(&error) => Ok(self.lock_missing()),
-            Err(error) => match error::of_read("", &error) {
+            Err(error) => match error::of_read(&self.bucket, &error) {
                 // Reading the bucket's rules is a right of its own, which capture does not need.
                 StoreError::Denied { reason, .. } => {
                     tracing::warn!(bucket = self.bucket, reason, "the bucket's lock rules could not be checked");

@@ -1,0 +1,102 @@
+//! One table, for as long as the service runs: nobody restarts the process for one table of twenty.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::report::{Captured, observer};
+use super::{check_settle, failure, input, options, over};
+use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions};
+use crate::command::archive::Archive;
+use crate::command::live;
+use crate::command::output::Output;
+use crate::command::table::TableName;
+use crate::config::CaptureConfig;
+use crate::failure::Failure;
+use crate::platform::clock::sleep;
+use crate::platform::retry::Backoff;
+use crate::platform::tasks;
+
+/// Between two tries of a table that fails.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+
+/// What all tables of one `capture` share.
+pub(super) struct Keeper<'a> {
+    pub(super) archive: &'a Archive,
+    pub(super) config: &'a CaptureConfig,
+    pub(super) once: bool,
+    /// Memory for what was read of one table and is not written yet, in bytes.
+    pub(super) budget: u64,
+    pub(super) out: &'a Output,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl Keeper<'_> {
+    /// Everything that one capture needs; what is wrong with a table shows here.
+    pub(super) async fn prepare(&self, aws: &SdkConfig, name: &TableName) -> Result<CaptureInput, Failure> {
+        check_settle(aws, self.config)?;
+        let facts = live::describe(aws, name).await?;
+        let observer = observer(self.out.clone(), facts.identity.clone());
+        let options = CaptureOptions { once: self.once, budget: self.budget, ..options(self.config) };
+        Ok(input(self.archive, aws, name.asked(), facts, options, observer))
+    }
+
+    /// Whether a table that fails is tried again: one that is alone has the service's own supervisor.
+    pub(super) const fn tries_again(&self) -> bool {
+        !self.once && self.config.tables.len() > 1
+    }
+
+    /// Captures one table until it ends for good, or the service does. A table that was deleted is waited for:
+    /// under the same name it is another timeline.
+    pub(super) async fn keep(
+        &self,
+        aws: SdkConfig,
+        name: TableName,
+        first: Result<CaptureInput, Failure>,
+    ) -> Result<Captured, Failure> {
+        let mut prepared = first;
+        let mut pause = Backoff::new(self.archive.ids.clone(), PAUSE.0, PAUSE.1);
+        let (mut told, mut deleted) = (None, false);
+        loop {
+            let ended = match prepared {
+                Ok(input) => self.one(name.clone(), input).await,
+                Err(failure) => Err(failure),
+            };
+            let failure = match ended {
+                Ok(captured) => match over(&captured).filter(|_| !self.once && !self.stop.is_cancelled()) {
+                    Some(failure) => {
+                        (deleted, told) = (true, None);
+                        pause.reset();
+                        failure
+                    }
+                    None => return Ok(captured),
+                },
+                Err(failure) if self.tries_again() || deleted => failure,
+                Err(failure) => return Err(failure),
+            };
+            if told.as_ref() != Some(&failure) {
+                self.out.warn(&failure);
+                told = Some(failure.clone());
+            }
+            let again = async {
+                sleep(pause.step()).await;
+                self.prepare(&aws, &name).await
+            };
+            match self.stop.run_until_cancelled(again).await {
+                Some(next) => prepared = next,
+                None => return Err(failure),
+            }
+        }
+    }
+
+    /// Runs on a task of its own: what one table computes does not hold up another.
+    async fn one(&self, name: TableName, input: CaptureInput) -> Result<Captured, Failure> {
+        let (table, stop) = (name.to_string(), self.stop.clone());
+        match tasks::spawn(async move { Capture::new(input).run(stop).await }).await {
+            Ok(Ok(summary)) => Ok(Captured::of(name, &summary)),
+            Ok(Err(error)) => Err(failure(&error, &table)),
+            Err(error) => Err(failure(&CaptureError::Task(error.to_string()), &table)),
+        }
+    }
+}

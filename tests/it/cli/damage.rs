@@ -1,0 +1,113 @@
+//! Bytes that are not what was committed, and formats of tomorrow: named, refused, never written over.
+
+use serde_json::json;
+use tailrace::manifest::entry::sha256;
+
+use super::*;
+
+/// The last entry of the log, and its path.
+fn last_entry(world: &World, shell: &Shell) -> (PathBuf, Vec<u8>) {
+    let log = shell.path("archive").join(world.table.folder()).join("log");
+    let path = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    (path, bytes)
+}
+
+/// Writes an entry as another build may have: chained and hashed as it must be.
+fn append(world: &World, shell: &Shell, version: u64, actions: &Value) {
+    let (path, before) = last_entry(world, shell);
+    let mut line: Value = serde_json::from_slice(before.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    let n = line["n"].as_u64().unwrap() + 1;
+    line["v"] = version.into();
+    line["n"] = n.into();
+    line["commit_id"] = "0".repeat(32).into();
+    line["prev_sha256"] = sha256(&before).into();
+    line["writer"]["build"] = "tailrace/9.8.7".into();
+    line["actions"] = actions.clone();
+    let json = line.to_string();
+    let bytes = format!("{json}\n{}\n", sha256(json.as_bytes()));
+    std::fs::write(path.with_file_name(format!("{n:020}.entry")), bytes).unwrap();
+}
+
+fn readers() -> Vec<Vec<&'static str>> {
+    let replay = vec!["replay", "--table", "orders", "--at", "latest", "--into", "file:out.jsonl"];
+    vec![vec!["list"], vec!["status"], vec!["verify"], vec!["files", "--table", "orders"], replay]
+}
+
+#[tokio::test]
+async fn an_archive_of_a_newer_format_is_refused_by_every_command() {
+    let (shell, _world) = Shell::with_world(11).await;
+    let text = std::fs::read_to_string(shell.path("archive/archive.json")).unwrap();
+    shell.write("archive/archive.json", text.replace("\"format\":1", "\"format\":2"));
+    let writers = [vec!["capture", "--table", "orders"], vec!["base", "--table", "orders"]];
+    for command in readers().into_iter().chain(writers) {
+        shell.refuses(&command, Exit::FormatNewer, &["format 2", "newer tailrace"]).await;
+    }
+    shell.refuses(&["init"], Exit::DestinationNotEmpty, &["archive"]).await;
+}
+
+#[tokio::test]
+async fn an_entry_or_action_that_must_be_read_and_is_not_known_stops_every_reader() {
+    let teleported = json!([{"action": "teleported", "need": "read"}]);
+    for (seed, version, actions, word) in
+        [(12, 2, json!([]), "version 2"), (13, 1, teleported, "the action teleported, written by tailrace/9.8.7")]
+    {
+        let (shell, world) = Shell::with_world(seed).await;
+        append(&world, &shell, version, &actions);
+        for command in readers() {
+            shell.refuses(&command, Exit::FormatNewer, &[word, "newer tailrace"]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_only_writers_must_know_stops_no_reader() {
+    let (shell, world) = Shell::with_world(14).await;
+    append(&world, &shell, 1, &json!([{"action": "teleported", "need": "write"}]));
+    for command in readers() {
+        let ended = shell.run(&command).await;
+        ended.is(0);
+        assert_eq!(ended.err, "", "{ended}");
+    }
+}
+
+#[tokio::test]
+async fn damaged_bytes_are_refused_by_whoever_reads_them_and_found_by_verify() {
+    let (shell, world) = Shell::with_world(15).await;
+    let (log, bytes) = last_entry(&world, &shell);
+    let segment = world.manifest.segments.values().next().unwrap().path.clone();
+    let file = shell.path("archive").join(world.table.folder()).join(&segment);
+    let whole = std::fs::read(&file).unwrap();
+    let mut bent = whole.clone();
+    bent[whole.len() / 2] ^= 1;
+    std::fs::write(&file, &bent).unwrap();
+    let replay = readers().pop().unwrap();
+    let words = [segment.as_str(), "tailrace verify"];
+    shell.refuses(&replay, Exit::VerificationFailed, &words).await;
+    shell.refuses(&["verify"], Exit::VerificationFailed, &[segment.as_str(), "1 object is damaged"]).await;
+    shell.run(&["verify", "--level", "log"]).await.is(0);
+
+    std::fs::remove_file(&file).unwrap();
+    shell.refuses(&replay, Exit::VerificationFailed, &[segment.as_str(), "not there"]).await;
+    shell.refuses(&["verify"], Exit::VerificationFailed, &[segment.as_str()]).await;
+
+    std::fs::write(&file, &whole).unwrap();
+    let mut bent = bytes.clone();
+    bent[bytes.len() / 2] ^= 1;
+    std::fs::write(&log, bent).unwrap();
+    shell.refuses(&["verify", "--level", "log"], Exit::VerificationFailed, &[".entry", "damaged"]).await;
+    // Readers serve what stands before it, and say so.
+    let ended = shell.run(&["list"]).await;
+    assert!(ended.is(0).err.contains("has no effect"), "{ended}");
+    let warned = shell.run(&["list", "--json"]).await;
+    assert_eq!(warned.lines()[0]["type"], "warning", "{warned}");
+}
+
+#[tokio::test]
+async fn a_damaged_birth_certificate_is_no_archive_to_work_with() {
+    let (shell, _world) = Shell::with_world(16).await;
+    shell.write("archive/archive.json", "{\"format\":1,");
+    for command in readers() {
+        shell.refuses(&command, Exit::VerificationFailed, &["archive.json", "restore"]).await;
+    }
+}
