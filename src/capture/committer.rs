@@ -6,8 +6,10 @@ use super::error::CaptureError;
 use super::patience::Patience;
 use super::report::{Counts, Observer, Progress};
 use crate::change::Second;
+use crate::manifest::audit::PACKED;
 use crate::manifest::{Action, Log, LogError, Manifest, Proposed, Violation};
 use crate::platform::clock::{Instant, now, sleep};
+use crate::platform::tasks;
 
 /// At most five entries a second: a store that answers fast must not make the log long.
 const PACE: Duration = Duration::from_millis(200);
@@ -36,13 +38,16 @@ pub(super) struct Committer {
     last: Option<Instant>,
     refusals: u32,
     patience: Patience,
+    /// Full packs that this process has seen to.
+    packs: u64,
 }
 
 impl Committer {
     /// A committer for an opened log.
     pub(super) fn new(log: Log, manifest: Manifest, observer: Observer, patience: Patience) -> Self {
         let at = manifest.at.unwrap_or_default();
-        Self { log, manifest, at, counts: Counts::default(), observer, last: None, refusals: 0, patience }
+        let counts = Counts::default();
+        Self { log, manifest, at, counts, observer, last: None, refusals: 0, patience, packs: 0 }
     }
 
     /// The service told its time.
@@ -107,6 +112,7 @@ impl Committer {
             Proposed::Committed { n } => {
                 self.refusals = 0;
                 self.counts.entries += 1;
+                self.pack(n + 1);
                 Ok(Outcome::Committed(n))
             }
             Proposed::Lost => {
@@ -115,6 +121,23 @@ impl Committer {
             }
             Proposed::Refused(violation) => self.refused(violation).await,
         }
+    }
+
+    /// Sees to it that full packs stand, beside the commits: at the first commit, for a process that ended before it
+    /// had written one, and whenever the log has become long enough for another. Nothing waits for it or fails by it.
+    fn pack(&mut self, length: u64) {
+        let packs = length / PACKED;
+        if packs <= self.packs {
+            return;
+        }
+        self.packs = packs;
+        let log = self.log.clone();
+        drop(tasks::spawn(async move {
+            match log.write_packs(length).await {
+                Ok(written) => tracing::debug!(written, "packs of the log"),
+                Err(error) => tracing::warn!(%error, "a pack of the log was not written; the next to be due brings it"),
+            }
+        }));
     }
 
     /// What we propose rests on a fold that may be behind: read on before it is made anew.

@@ -140,7 +140,7 @@ pub(super) fn log_failure(error: &LogError, place: &str) -> Failure {
     let (exit, next) = match error {
         LogError::Store(error) => return error.failure(place),
         LogError::FormatNewer { .. } => (Exit::FormatNewer, "install a newer tailrace"),
-        LogError::Blocked { .. } | LogError::Hole { .. } | LogError::Forked { .. } | LogError::Part { .. } => {
+        LogError::Blocked { .. } | LogError::Hole { .. } | LogError::Forked { .. } => {
             (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected")
         }
         LogError::Unwritable(_) => (Exit::Failure, "report this: what was archived is not affected"),

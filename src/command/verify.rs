@@ -25,7 +25,7 @@ pub struct Verify {
 /// How deep to look.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Depth {
-    /// The log, with what is derived from it
+    /// The chain of the log, by its packs where they stand, and the folds that opening it would use
     Log,
     /// Every object and every row
     Full,

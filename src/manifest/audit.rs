@@ -1,5 +1,7 @@
 //! For verification: what is derived from the log, compared with a manifest that was folded from entry 0.
 
+use bytes::Bytes;
+
 use super::entry::sha256;
 use super::fold::{Part, Root, unpack};
 use super::pack;
@@ -64,9 +66,10 @@ pub fn pack_path(first: u64) -> String {
     pack::path(first)
 }
 
-/// The SHA-256 of each entry of a pack, in order; none if it is not whole or does not chain to `before`.
+/// The exact bytes of each entry of a pack, in order; none if it is not whole or does not chain to `before`. They are
+/// the log's only if the last of them is what stands in its slot.
 #[must_use]
-pub fn pack_hashes(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<String>> {
+pub fn pack_entries(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<Bytes>> {
     let slots = pack::decode(first, before, stored)?;
-    Some(slots.into_iter().map(|slot| slot.stored.sha256).collect())
+    Some(slots.into_iter().map(|slot| slot.bytes).collect())
 }

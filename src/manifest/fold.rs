@@ -19,8 +19,6 @@ use crate::segment::SegmentMeta;
 
 /// The version of folds that this build writes and reads.
 const VERSION: u32 = 1;
-/// Fast enough to write between two commits.
-const LEVEL: i32 = 3;
 
 /// Everything but the paths of segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,11 +84,20 @@ impl Manifest {
         Part {
             v: VERSION,
             month: month.to_owned(),
-            segments: self.segments.values().filter(|meta| month_of(&meta.path) == month).cloned().collect(),
+            segments: self.segments_of(month).cloned().collect(),
             sealed: days.map(|(day, inputs)| (day.clone(), inputs.clone())).collect(),
             collected: paths(&self.collected),
             retired: paths(&self.retired),
         }
+    }
+
+    /// Live segments of a month, in order of path: a long log has too many to look through for each part.
+    fn segments_of<'m>(&'m self, month: &'m str) -> impl Iterator<Item = &'m SegmentMeta> {
+        ["raw/dt=", "sealed/dt="].into_iter().flat_map(move |tier| {
+            let first = format!("{tier}{month}");
+            let of_month = move |path: &String| path.starts_with(tier) && month_of(path) == month;
+            self.segments.range(first..).take_while(move |(path, _)| of_month(path)).map(|(_, meta)| meta)
+        })
     }
 
     /// The root, once every month is stored and there is an entry.
@@ -173,8 +180,8 @@ fn pairs<K: Clone, V: Clone>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
 }
 
 /// The stored bytes of a root or part.
-pub(super) fn pack(value: &impl Serialize) -> Option<Vec<u8>> {
-    zstd::encode_all(serde_json::to_vec(value).ok()?.as_slice(), LEVEL).ok()
+pub(super) fn pack(value: &impl Serialize, level: i32) -> Option<Vec<u8>> {
+    zstd::encode_all(serde_json::to_vec(value).ok()?.as_slice(), level).ok()
 }
 
 /// The root or part that stored bytes hold; none for damaged bytes, or those of another version.

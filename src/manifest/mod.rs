@@ -8,6 +8,8 @@ mod apply;
 pub mod audit;
 mod codec;
 pub mod entry;
+#[cfg(test)]
+mod fixture;
 mod fold;
 pub mod invariants;
 mod log;

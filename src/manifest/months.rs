@@ -1,8 +1,10 @@
 //! Which month of the archive a path belongs to: a fold stores segments by month, so that old ones stay unread.
 
+use std::collections::BTreeSet;
+
 use super::action::Action;
 use super::entry::Entry;
-use super::state::Manifest;
+use super::state::{IntentKind, Manifest};
 
 /// The month of paths that name none.
 const OTHER: &str = "other";
@@ -14,10 +16,27 @@ pub(super) fn month_of(path: &str) -> &str {
 }
 
 impl Manifest {
-    /// Notes that the month of `path` is no longer as its part says.
+    /// Notes that the month of `path` is no longer as its part says. The month must be in memory.
     pub(super) fn touch(&mut self, path: &str) {
-        let month = self.months.entry(month_of(path).to_owned()).or_default();
+        self.touch_month(month_of(path).to_owned());
+    }
+
+    /// The same for the month of a day, which may have no paths.
+    pub(super) fn touch_day(&mut self, day: &str) {
+        self.touch_month(day.chars().take(7).collect());
+    }
+
+    fn touch_month(&mut self, month: String) {
+        let month = self.months.entry(month).or_default();
         (month.stored, month.loaded) = (None, true);
+    }
+
+    /// Notes after a void that no month is as its part says; also months of which only retired paths are left.
+    pub(super) fn touch_all(&mut self) {
+        let left: BTreeSet<&str> = self.retired.iter().chain(&self.collected).map(|path| month_of(path)).collect();
+        let left: Vec<String> =
+            left.into_iter().chain(self.months.keys().map(String::as_str)).map(str::to_owned).collect();
+        left.into_iter().for_each(|month| self.touch_month(month));
     }
 
     /// Months that must be loaded before `entry` can be judged.
@@ -25,6 +44,10 @@ impl Manifest {
         let everything = entry.actions.iter().any(|action| matches!(action, Action::Void(_)));
         let sealed_days = entry.actions.iter().filter_map(|action| match action {
             Action::SealStarted(started) => started.day.get(..7),
+            Action::Seal(seal) => match &self.intents.get(&seal.intent)?.kind {
+                IntentKind::Seal(started) => started.day.get(..7),
+                IntentKind::Base(_) => None,
+            },
             _ => None,
         });
         let paths = entry.actions.iter().flat_map(|action| self.paths_of(action));

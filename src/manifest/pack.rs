@@ -16,6 +16,13 @@ pub(super) fn path(first: u64) -> String {
     format!("pack/{first:010}-{:010}.zst", first + ENTRIES - 1)
 }
 
+/// The first entry of the pack at `path` in the table's folder; none for a path that is no pack's.
+#[must_use]
+pub(super) fn first_of(path: &str) -> Option<u64> {
+    let first = path.strip_prefix("pack/")?.get(..10)?.parse().ok()?;
+    (self::path(first) == path).then_some(first)
+}
+
 /// The stored bytes; none if an entry is too long to be one.
 pub(super) fn encode(slots: &[Slot]) -> Option<Vec<u8>> {
     let mut framed = Vec::new();

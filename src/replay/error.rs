@@ -83,7 +83,7 @@ impl ReplayError {
                 (Exit::Credentials, "check the credentials and permissions".to_owned())
             }
             Self::Log(LogError::FormatNewer { .. }) => (Exit::FormatNewer, "use a newer tailrace".to_owned()),
-            Self::Log(LogError::Hole { .. } | LogError::Forked { .. } | LogError::Part { .. }) => {
+            Self::Log(LogError::Hole { .. } | LogError::Forked { .. }) => {
                 (Exit::VerificationFailed, "run `tailrace verify` to see everything that is affected".to_owned())
             }
             Self::Read(ReadError::Store(_)) | Self::Log(_) => {

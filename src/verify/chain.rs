@@ -11,6 +11,7 @@ use super::report::State;
 use super::rows::Schemas;
 use super::segments::{self, Checked, Job};
 use super::{Level, Scrub, VerifyError, orphans, spans};
+use crate::manifest::audit::PACKED;
 use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, Need, Segments, Stored, newer};
 use crate::platform::ids::Ids;
 use crate::segment::SegmentMeta;
@@ -40,11 +41,14 @@ pub(super) struct Walk {
     /// Named objects that are not there.
     absent: Vec<String>,
     schemas: Arc<Schemas>,
+    /// How many entries there seemed to be at the start.
+    pub length: u64,
 }
 
 impl Walk {
-    fn new() -> Self {
+    fn new(length: u64) -> Self {
         Self {
+            length,
             manifest: Manifest::default(),
             folds: true,
             next: 0,
@@ -60,31 +64,9 @@ impl Walk {
 impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
     pub(super) async fn run(&mut self) -> Result<(), VerifyError> {
         let mut derived = Derived::list(self.store.as_ref(), &self.folder).await?;
-        let listed = self.last_listed().await?;
-        let mut walk = Walk::new();
+        let mut walk = Walk::new(self.expected_length().await?);
         let mut running = Running::new();
-        let (store, folder) = (Arc::clone(self.store), self.folder.clone());
-        let stored = Segments::new(Arc::clone(self.store), self.folder.clone());
-        let slots = stream::iter(0..).map(|n| {
-            let (store, path) = (Arc::clone(&store), format!("{folder}/{}", slot(n)));
-            async move { store.get_oldest(&path).await }
-        });
-        let mut slots = std::pin::pin!(slots.buffered(ENTRIES_AHEAD));
-        while let Some(object) = slots.next().await {
-            let object = match object {
-                Ok(object) => object,
-                Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => break,
-                Err(error) => return Err(error.into()),
-            };
-            for job in self.entry(&mut walk, &object).await? {
-                while running.len() >= JOBS {
-                    self.absorb(&mut walk, running.next().await)?;
-                }
-                running.push(Box::pin(segments::check(stored.clone(), job)));
-            }
-            self.derived(&mut derived, &mut walk).await?;
-            (self.progress)(walk.next, listed.map_or(walk.next, |last| last + 1));
-        }
+        while self.stretch(&mut derived, &mut walk, &mut running).await? {}
         while let Some(done) = running.next().await {
             self.absorb(&mut walk, Some(done))?;
         }
@@ -93,10 +75,63 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
             let path = format!("{}/{}", self.folder, slot(action.n));
             return Err(newer(self.store.as_ref(), &path, action).await.into());
         }
-        self.holes(&walk, listed);
+        self.holes(&walk).await?;
         self.left_over(&derived).await?;
         self.named_but_gone(&walk);
         self.orphans(&walk).await
+    }
+
+    /// Checks the entries up to the next that begins a pack, out of that pack where it may stand for them. False at
+    /// the end of the log.
+    async fn stretch(
+        &mut self,
+        derived: &mut Derived,
+        walk: &mut Walk,
+        running: &mut Running,
+    ) -> Result<bool, VerifyError> {
+        if self.level == Level::Log
+            && let Some(objects) = self.packed(derived, walk).await?
+        {
+            for object in objects {
+                self.entry(walk, &object).await?;
+                self.derived_of_packed(derived, walk).await?;
+                (self.progress)(walk.next, walk.length.max(walk.next));
+            }
+            return Ok(true);
+        }
+        let (store, folder) = (Arc::clone(self.store), self.folder.clone());
+        let stored = Segments::new(Arc::clone(self.store), self.folder.clone());
+        let slots = stream::iter(walk.next..(walk.next / PACKED + 1) * PACKED).map(|n| {
+            let (store, path) = (Arc::clone(&store), format!("{folder}/{}", slot(n)));
+            async move { store.get_oldest(&path).await }
+        });
+        let mut slots = std::pin::pin!(slots.buffered(ENTRIES_AHEAD));
+        while let Some(object) = slots.next().await {
+            let object = match object {
+                Ok(object) => object,
+                Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            };
+            for job in self.entry(walk, &object).await? {
+                while running.len() >= JOBS {
+                    self.absorb(walk, running.next().await)?;
+                }
+                running.push(Box::pin(segments::check(stored.clone(), job)));
+            }
+            self.derived(derived, walk).await?;
+            (self.progress)(walk.next, walk.length.max(walk.next));
+        }
+        Ok(true)
+    }
+
+    /// How many entries there seem to be: for the progress only, and to know which folds lie near the tail.
+    async fn expected_length(&self) -> Result<u64, VerifyError> {
+        match Log::unread(Arc::clone(self.store), self.table, Ids::random()).length().await {
+            Ok(length) => Ok(length),
+            // Damage is what the walk itself finds.
+            Err(LogError::Hole { n }) => Ok(n),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Judges one entry; gives the segments that it makes visible.
@@ -232,21 +267,19 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         }
     }
 
-    /// The greatest number of an entry that a listing shows.
-    async fn last_listed(&self) -> Result<Option<u64>, VerifyError> {
+    /// 11: entries number without holes.
+    async fn holes(&mut self, walk: &Walk) -> Result<(), VerifyError> {
+        let (folder, missing) = (format!("{}/log/", self.folder), slot(walk.next));
         let mut last = None;
-        orphans::each(self.store.as_ref(), &format!("{}/log/", self.folder), |object| {
+        orphans::each(self.store.as_ref(), &folder, Some(format!("{}/{missing}", self.folder)), |object| {
             last = last.max(object.path.rsplit('/').next().and_then(number));
         })
         .await?;
-        Ok(last)
-    }
-
-    /// 11: entries number without holes.
-    fn holes(&mut self, walk: &Walk, listed: Option<u64>) {
-        let Some(last) = listed.filter(|last| *last >= walk.next) else { return };
-        let reason = format!("entries up to {last} stand behind it, and cannot be checked without it");
-        self.tell(State::Lost, &slot(walk.next), reason);
+        if let Some(last) = last {
+            let reason = format!("entries up to {last} stand behind it, and cannot be checked without it");
+            self.tell(State::Lost, &missing, reason);
+        }
+        Ok(())
     }
 
     async fn orphans(&mut self, walk: &Walk) -> Result<(), VerifyError> {

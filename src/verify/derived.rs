@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::Walk;
 use super::report::State;
-use super::{Scrub, VerifyError, orphans};
+use super::{Level, Scrub, VerifyError, orphans};
 use crate::manifest::audit::{self, StoredFold};
 use crate::manifest::entry::sha256;
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{Object, ObjectStore, StoreError};
+
+/// Folds of so many of the last entries are compared at every level: opening uses no others while these are sound.
+const NEAR: u64 = 64;
 
 /// Folds and packs as a listing shows them, less what was compared already.
 #[derive(Debug, Default)]
@@ -34,7 +37,7 @@ impl Derived {
     pub(super) async fn list(store: &dyn ObjectStore, folder: &str) -> Result<Self, StoreError> {
         let mut found = Self::default();
         for tier in ["fold/", "pack/"] {
-            orphans::each(store, &format!("{folder}/{tier}"), |object| {
+            orphans::each(store, &format!("{folder}/{tier}"), None, |object| {
                 found.sort(object.path.strip_prefix(folder).unwrap_or_default().trim_start_matches('/'));
             })
             .await?;
@@ -61,9 +64,67 @@ fn root_path(n: u64) -> String {
 }
 
 impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
+    /// The entries of the pack that begins at the next entry, if they are sound; they count as one pack then.
+    pub(super) async fn packed(
+        &mut self,
+        derived: &mut Derived,
+        walk: &Walk,
+    ) -> Result<Option<Vec<Object>>, VerifyError> {
+        let first = walk.next;
+        if !first.is_multiple_of(audit::PACKED) || !derived.packs.contains(&first) {
+            return Ok(None);
+        }
+        // Whatever becomes of it, it is judged here: hashes are gathered for entries that were read one by one.
+        let Some(bytes) = self.bytes(&audit::pack_path(first)).await? else { return Ok(None) };
+        let Some(end) = self.bytes_of_slot(first + audit::PACKED - 1).await? else { return Ok(None) };
+        let entries = audit::pack_entries(first, walk.before.as_deref(), &bytes);
+        let Some(entries) = entries.filter(|entries| entries.last() == Some(&end.bytes)) else { return Ok(None) };
+        derived.packs.remove(&first);
+        self.counts.packs += 1;
+        let mut objects: Vec<Object> = entries.into_iter().map(|bytes| Object { bytes, version_id: None }).collect();
+        if let Some(last) = objects.last_mut() {
+            *last = end;
+        }
+        Ok(Some(objects))
+    }
+
+    async fn bytes_of_slot(&self, n: u64) -> Result<Option<Object>, VerifyError> {
+        match self.store.get_oldest(&format!("{}/log/{n:020}.entry", self.folder)).await {
+            Ok(object) => Ok(Some(object)),
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`Scrub::derived`], for an entry out of a pack: folds far behind the tail only have to be there.
+    pub(super) async fn derived_of_packed(
+        &mut self,
+        derived: &mut Derived,
+        walk: &mut Walk,
+    ) -> Result<(), VerifyError> {
+        let Some(n) = walk.next.checked_sub(1) else { return Ok(()) };
+        if derived.roots.contains(&n) && n + NEAR < walk.length {
+            derived.roots.remove(&n);
+            derived.told.insert(n);
+        }
+        self.folds(derived, walk, n).await?;
+        derived.before = walk.before.clone();
+        Ok(())
+    }
+
     /// Compares what is derived from the entries up to the one just read.
     pub(super) async fn derived(&mut self, derived: &mut Derived, walk: &mut Walk) -> Result<(), VerifyError> {
         let Some(n) = walk.next.checked_sub(1) else { return Ok(()) };
+        self.folds(derived, walk, n).await?;
+        derived.hashes.extend(walk.before.clone());
+        if derived.hashes.len() as u64 == audit::PACKED {
+            self.pack(derived, n + 1 - audit::PACKED).await?;
+        }
+        Ok(())
+    }
+
+    /// The fold of entry `n`, and the one that it names.
+    async fn folds(&mut self, derived: &mut Derived, walk: &mut Walk, n: u64) -> Result<(), VerifyError> {
         if derived.roots.remove(&n) {
             self.root(derived, walk, n).await?;
         }
@@ -76,10 +137,6 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
                 }
                 None => {}
             }
-        }
-        derived.hashes.extend(walk.before.clone());
-        if derived.hashes.len() as u64 == audit::PACKED {
-            self.pack(derived, n + 1 - audit::PACKED).await?;
         }
         Ok(())
     }
@@ -125,7 +182,8 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         }
         let path = audit::pack_path(first);
         let Some(bytes) = self.bytes(&path).await? else { return Ok(()) };
-        if audit::pack_hashes(first, before.as_deref(), &bytes).is_some_and(|held| held == hashes) {
+        let held = audit::pack_entries(first, before.as_deref(), &bytes);
+        if held.is_some_and(|held| held.iter().map(|entry| sha256(entry)).eq(hashes)) {
             self.counts.packs += 1;
         } else {
             self.tell(State::Altered, &path, "it does not hold the bytes of its entries");
@@ -135,7 +193,9 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
 
     /// What no entry reached: parts by the hash in their name, the rest by what it claims.
     pub(super) async fn left_over(&mut self, derived: &Derived) -> Result<(), VerifyError> {
-        for path in &derived.parts {
+        // A part says nothing without its root: one whose root was not read is not read either.
+        let full = self.level == Level::Full;
+        for path in derived.parts.iter().filter(|_| full) {
             let Some(bytes) = self.bytes(path).await? else { continue };
             if !path.ends_with(&format!("/{}.json.zst", sha256(&bytes))) {
                 self.tell(State::Altered, path, "its hash is not the one in its name");

@@ -27,7 +27,8 @@ use crate::store::{ObjectStore, StoreError};
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The log and what is derived from it.
+    /// The log and what is derived from it. Full packs stand for their entries, bound to the chain by the last of
+    /// each, and only the folds near the tail are compared: some hundreds of requests for a million entries.
     Log,
     /// Every object that it names, down to the rows.
     Full,

@@ -29,7 +29,7 @@ pub(super) async fn find(
             || intents.iter().any(|intent| !path.starts_with("raw/") && name.starts_with(intent.as_str()))
     };
     for tier in FOLDERS {
-        each(store, &format!("{folder}/{tier}"), |object| {
+        each(store, &format!("{folder}/{tier}"), None, |object| {
             let path = object.path.strip_prefix(folder).and_then(|path| path.strip_prefix('/'));
             if let Some(path) = path.filter(|path| !known(path)) {
                 found(path, object);
@@ -40,13 +40,13 @@ pub(super) async fn find(
     Ok(())
 }
 
-/// Lists page by page: a folder may hold millions.
+/// Lists page by page what stands after `after`: a folder may hold millions.
 pub(super) async fn each(
     store: &dyn ObjectStore,
     prefix: &str,
+    mut after: Option<String>,
     mut with: impl FnMut(&ObjectInfo),
 ) -> Result<(), StoreError> {
-    let mut after: Option<String> = None;
     loop {
         let page = store.list(prefix, after.as_deref(), Some(PAGE)).await?;
         page.iter().for_each(&mut with);

@@ -174,3 +174,6 @@ impl Manifest {
         self.epochs.get(&epoch).is_some_and(|epoch| epoch.border_from.is_none())
     }
 }
+
+#[cfg(test)]
+mod tests;

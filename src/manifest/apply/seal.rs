@@ -49,9 +49,7 @@ impl Manifest {
         let inputs: Vec<_> = started.inputs.iter().filter_map(|path| self.segments.remove(path)).collect();
         hold(10, inputs.len() == started.inputs.len(), || "an input is no longer live".to_owned())?;
         conserves(inputs.iter(), seal.segments.iter())?;
-        for input in &started.inputs {
-            self.touch(input);
-        }
+        self.touch_day(&started.day);
         for meta in &seal.segments {
             let folder = format!("sealed/dt={}/", started.day);
             let shape = matches!(meta.tier, Tier::Heads | Tier::Rest)

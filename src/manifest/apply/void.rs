@@ -31,7 +31,7 @@ impl Manifest {
         (self.tail_sha256, self.tail_version_id) = (before.tail_sha256, before.tail_version_id);
         self.intents.clear();
         self.keep_sealed_final();
-        self.months.values_mut().for_each(|month| month.stored = None);
+        self.touch_all();
         Ok(())
     }
 

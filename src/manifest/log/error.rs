@@ -39,12 +39,6 @@ pub enum LogError {
         /// The entry.
         n: u64,
     },
-    /// A part of a fold is missing or altered. Open the log again: it falls back on the entries.
-    #[error("{path} is not what the fold says")]
-    Part {
-        /// The object.
-        path: String,
-    },
     /// An action cannot be written.
     #[error("an entry cannot be written: {0}")]
     Unwritable(#[from] EntryError),

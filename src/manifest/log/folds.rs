@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::follow::Halt;
 use super::{Log, LogError};
 use crate::manifest::entry::{FoldPointer, sha256};
 use crate::manifest::fold::{Part, Root, pack, unpack};
@@ -10,6 +11,8 @@ use crate::store::{Keep, StoreError};
 
 /// Entries between two folds: opening reads at most about so many entries.
 const EVERY: u64 = 16;
+/// Levels of compression: fast enough to write between two commits, and one more for a name that is taken.
+const LEVELS: [i32; 2] = [3, 4];
 
 impl Log {
     /// Writes a fold when the last one is far behind. It is only a shortcut, so a failure is no error:
@@ -40,25 +43,31 @@ impl Log {
         Ok(equal.then(|| FoldPointer { n: root.n, sha256: sha256(&back) }))
     }
 
+    /// A part is named by its bytes. Where damaged ones lie under that name they stay, for nothing is put twice: the
+    /// same content, packed at another level, has another name.
     async fn write_part(&self, part: &Part) -> Result<Option<PartPointer>, StoreError> {
-        let Some(bytes) = pack(part) else { return Ok(None) };
-        let stored = PartPointer { month: part.month().to_owned(), sha256: sha256(&bytes) };
-        let path = self.part_path(&stored);
-        self.put_derived(&path, bytes).await?;
-        let back = self.store.get(&path, None).await?.bytes;
-        Ok((sha256(&back) == stored.sha256).then_some(stored))
+        for level in LEVELS {
+            let Some(bytes) = pack(part, level) else { return Ok(None) };
+            let stored = PartPointer { month: part.month().to_owned(), sha256: sha256(&bytes) };
+            let path = self.part_path(&stored);
+            self.put_derived(&path, bytes.into()).await?;
+            if sha256(&self.store.get(&path, None).await?.bytes) == stored.sha256 {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
     }
 
     /// Another writer's fold of the same entry may stand there: what counts is what is read back.
     async fn write_back(&self, path: &str, root: &Root) -> Result<Option<Bytes>, StoreError> {
-        let Some(bytes) = pack(root) else { return Ok(None) };
-        self.put_derived(path, bytes).await?;
+        let Some(bytes) = pack(root, LEVELS[0]) else { return Ok(None) };
+        self.put_derived(path, bytes.into()).await?;
         Ok(Some(self.store.get(path, None).await?.bytes))
     }
 
     /// Puts a derived object; where one stands already, or the outcome is unknown, reading back decides.
-    pub(super) async fn put_derived(&self, path: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
-        match self.store.put_new(path, Bytes::from(bytes), Keep::Derived).await {
+    pub(super) async fn put_derived(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        match self.store.put_new(path, bytes, Keep::Derived).await {
             Ok(_) | Err(StoreError::Taken { .. } | StoreError::Unknown { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -80,19 +89,32 @@ impl Log {
         Ok(root.filter(|root| root.n == fold.n).map(Manifest::from))
     }
 
-    pub(super) async fn load_months(&self, manifest: &mut Manifest, months: &[String]) -> Result<(), LogError> {
+    /// Brings months into memory; [`Halt::Part`], with the manifest as before, where a part is missing or altered.
+    pub(super) async fn load_months(&self, manifest: &mut Manifest, months: &[String]) -> Result<(), Halt> {
+        let mut parts = Vec::new();
         for month in months {
             let Some(pointer) = manifest.months.get(month).and_then(|month| month.stored.clone()) else { continue };
             let path = self.part_path(&pointer);
             let bytes = match self.store.get(&path, None).await {
-                Ok(object) => object.bytes,
-                Err(StoreError::Absent { path }) => return Err(LogError::Part { path }),
-                Err(error) => return Err(error.into()),
+                Ok(object) => Some(object.bytes),
+                Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => None,
+                Err(error) => return Err(LogError::from(error).into()),
             };
-            let part = (sha256(&bytes) == pointer.sha256).then(|| unpack::<Part>(&bytes)).flatten();
-            let part = part.filter(|part| part.month() == month);
-            manifest.add_part(part.ok_or(LogError::Part { path })?);
+            let bytes = bytes.filter(|bytes| sha256(bytes) == pointer.sha256);
+            let part = bytes.and_then(|bytes| unpack::<Part>(&bytes)).filter(|part| part.month() == month);
+            let Some(part) = part else {
+                tracing::warn!(path, "a part of a fold is not what the fold says: reading the log without it");
+                return Err(Halt::Part);
+            };
+            parts.push(part);
         }
+        parts.into_iter().for_each(|part| manifest.add_part(part));
+        Ok(())
+    }
+
+    /// The log anew from its entries, after a fold's part was found missing or altered.
+    pub(super) async fn without_parts(&self, manifest: &mut Manifest) -> Result<(), LogError> {
+        *manifest = self.read_all(manifest.next).await?;
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::packs::Feed;
 use super::slot::Slot;
 use super::{Log, LogError};
 use crate::manifest::action::{Action, Void};
@@ -9,15 +10,32 @@ use crate::manifest::entry::{Entry, EntryError};
 use crate::manifest::invariants::Violation;
 use crate::manifest::state::{Blocked, Manifest};
 
-/// Why an entry has no effect.
-pub(super) enum Refused {
-    Store(LogError),
+/// Entries after which progress is kept for the first time.
+const KEPT_AFTER: u64 = 10_000;
+
+/// Why following ended before the tail.
+#[derive(Debug)]
+pub(super) enum Halt {
+    Log(LogError),
+    /// A part of the fold that the manifest came from is missing or altered: begin again without it.
+    Part,
+}
+
+/// Why an entry has no effect, or could not be judged.
+enum Refused {
+    Halt(Halt),
     Entry { why: String, newer: bool },
 }
 
-impl From<LogError> for Refused {
+impl From<LogError> for Halt {
     fn from(error: LogError) -> Self {
-        Self::Store(error)
+        Self::Log(error)
+    }
+}
+
+impl<E: Into<Halt>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Halt(error.into())
     }
 }
 
@@ -29,16 +47,15 @@ impl From<Violation> for Refused {
 
 impl Log {
     /// Applies every entry that stands after `manifest`, up to the tail or the first without effect.
-    pub(super) async fn follow(&self, manifest: &mut Manifest) -> Result<(), LogError> {
-        let Some(mut slot) = self.slot(manifest.next).await? else {
-            return Ok(());
-        };
+    pub(super) async fn follow(&self, manifest: &mut Manifest) -> Result<(), Halt> {
+        let mut feed = Feed::from(self, manifest.next);
+        let Some(mut slot) = feed.next().await? else { return Ok(()) };
         let (mut state, mut safe) = (manifest.clone(), manifest.next);
         loop {
             let n = state.next;
             match self.take(&mut state, &slot).await {
                 Ok(()) => {}
-                Err(Refused::Store(error)) => return Err(error),
+                Err(Refused::Halt(halt)) => return Err(halt),
                 Err(Refused::Entry { why, newer }) => {
                     self.not_exchanged(manifest, n).await?;
                     state = self.again(manifest, n).await?;
@@ -46,35 +63,23 @@ impl Log {
                         state.blocked = Some(Blocked { n, why, newer });
                         break;
                     }
+                    feed = Feed::from(self, state.next);
                     (*manifest, safe) = (state.clone(), state.next);
                 }
             }
             state.blocked = None;
-            // Progress is kept at times, so that a refusal does not begin again from far behind.
-            if state.next - safe >= 10_000 {
+            // Progress is kept at times, so that a refusal does not begin again from far behind; ever more rarely,
+            // for a copy costs as much as the manifest is long.
+            if state.next >= KEPT_AFTER + 2 * safe {
                 (*manifest, safe) = (state.clone(), state.next);
             }
-            match self.slot(state.next).await? {
+            match feed.next().await? {
                 Some(next) => slot = next,
                 None => break,
             }
         }
         *manifest = state;
         Ok(())
-    }
-
-    /// Applies entries that stand in slots; false, with `manifest` as before, at the first without effect.
-    pub(super) async fn take_all(&self, manifest: &mut Manifest, slots: &[Slot]) -> Result<bool, LogError> {
-        let mut state = manifest.clone();
-        for slot in slots {
-            match self.take(&mut state, slot).await {
-                Ok(()) => {}
-                Err(Refused::Store(error)) => return Err(error),
-                Err(Refused::Entry { .. }) => return Ok(false),
-            }
-        }
-        *manifest = state;
-        Ok(true)
     }
 
     /// Applies one entry; after an error `state` is of no use.
@@ -94,21 +99,22 @@ impl Log {
     }
 
     /// What the entries before `n` say after `manifest`; each of them was valid when it was read before.
-    async fn again(&self, manifest: &Manifest, n: u64) -> Result<Manifest, LogError> {
+    async fn again(&self, manifest: &Manifest, n: u64) -> Result<Manifest, Halt> {
         let mut state = manifest.clone();
+        let mut feed = Feed::from(self, state.next);
         while state.next < n {
-            let slot = self.filled(state.next).await?;
+            let slot = feed.next().await?.ok_or(LogError::Hole { n: state.next })?;
             match self.take(&mut state, &slot).await {
                 Ok(()) => {}
-                Err(Refused::Store(error)) => return Err(error),
-                Err(Refused::Entry { .. }) => return Err(LogError::Forked { n: state.next }),
+                Err(Refused::Halt(halt)) => return Err(halt),
+                Err(Refused::Entry { .. }) => return Err(LogError::Forked { n: state.next }.into()),
             }
         }
         Ok(state)
     }
 
     /// Looks ahead for the first valid void that holds the entry due next, and applies all up to it.
-    async fn pass(&self, state: &mut Manifest) -> Result<bool, LogError> {
+    async fn pass(&self, state: &mut Manifest) -> Result<bool, Halt> {
         let bad = state.next;
         let mut slots = vec![self.filled(bad).await?];
         while let Some(slot) = self.slot(bad + slots.len() as u64).await? {
@@ -131,13 +137,13 @@ impl Log {
         state: &Manifest,
         slots: &[Slot],
         range: &RangeInclusive<u64>,
-    ) -> Result<Option<Manifest>, LogError> {
+    ) -> Result<Option<Manifest>, Halt> {
         let mut state = state.clone();
         for slot in slots {
             let mut next = state.clone();
             match self.take(&mut next, slot).await {
                 Ok(()) => state = next,
-                Err(Refused::Store(error)) => return Err(error),
+                Err(Refused::Halt(halt)) => return Err(halt),
                 // The bytes as they lie are what the next entry chains to.
                 Err(Refused::Entry { .. }) if range.contains(&state.next) => state.step(&slot.stored),
                 Err(Refused::Entry { .. }) => return Ok(None),
@@ -154,28 +160,21 @@ impl Log {
         }
     }
 
-    /// The log before entry `n` as if the voids before it and `void` held from the start; none if that log is not valid.
+    /// The log before entry `n` as if the voids before it and `void` held from the start; none if that log is not
+    /// valid. It is read twice, for a void may stand far behind its range, and the log is longer than memory.
     async fn without(&self, n: u64, void: &Void) -> Result<Option<Manifest>, LogError> {
-        let slots = self.slots(0, n).await?;
         let mut ranges = vec![void.from..=void.to];
-        let voids = slots.iter().filter_map(|slot| slot.entry.as_ref().ok().and_then(void_of));
-        ranges.extend(voids.map(|void| void.from..=void.to));
-        let skipped = |n: u64| ranges.iter().any(|range| range.contains(&n));
+        let mut feed = Feed::from(self, 0);
+        for at in 0..n {
+            let slot = feed.next().await?.ok_or(LogError::Hole { n: at })?;
+            ranges.extend(slot.entry.as_ref().ok().and_then(void_of).map(|void| void.from..=void.to));
+        }
         let mut state = Manifest::default();
-        for slot in &slots {
-            let Ok(entry) = &slot.entry else {
-                if !skipped(state.next) {
-                    return Ok(None);
-                }
-                state.step(&slot.stored);
-                continue;
-            };
-            if skipped(entry.n) || void_of(entry).is_some() {
-                if entry.prev_sha256 != state.tail_sha256 {
-                    return Ok(None);
-                }
-                state.step(&slot.stored);
-            } else if state.apply_in_place(entry, &slot.stored, None).is_err() {
+        let mut feed = Feed::from(self, 0);
+        while state.next < n {
+            let slot = feed.next().await?.ok_or(LogError::Hole { n: state.next })?;
+            let skipped = ranges.iter().any(|range| range.contains(&state.next));
+            if !state.apply_without(&slot, skipped) {
                 return Ok(None);
             }
         }
@@ -183,12 +182,31 @@ impl Log {
     }
 
     /// A broken chain may be our own memory of a slot that was exchanged since.
-    async fn not_exchanged(&self, manifest: &Manifest, n: u64) -> Result<(), LogError> {
+    pub(super) async fn not_exchanged(&self, manifest: &Manifest, n: u64) -> Result<(), LogError> {
         let Some(tail) = manifest.next.checked_sub(1).filter(|_| manifest.next == n) else {
             return Ok(());
         };
         let same = self.filled(tail).await?.stored.sha256;
         if manifest.tail_sha256.as_ref() == Some(&same) { Ok(()) } else { Err(LogError::Forked { n: tail }) }
+    }
+}
+
+impl Manifest {
+    /// Applies what stands in the next slot; `skipped` entries, and voids, only count for the chain. False, and the
+    /// manifest is of no use, if the log is not valid so.
+    fn apply_without(&mut self, slot: &Slot, skipped: bool) -> bool {
+        match &slot.entry {
+            Ok(entry) if skipped || void_of(entry).is_some() => {
+                let chains = entry.prev_sha256 == self.tail_sha256;
+                self.step(&slot.stored);
+                chains
+            }
+            Ok(entry) => self.apply_in_place(entry, &slot.stored, None).is_ok(),
+            Err(_) => {
+                self.step(&slot.stored);
+                skipped
+            }
+        }
     }
 }
 

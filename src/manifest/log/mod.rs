@@ -15,6 +15,8 @@ pub(crate) use error::newer;
 pub use propose::Proposed;
 pub(super) use slot::Slot;
 
+use follow::Halt;
+
 use super::entry::Writer;
 use super::state::Manifest;
 use crate::change::{Second, TableIdentity};
@@ -23,7 +25,7 @@ use crate::segment::BUILD;
 use crate::store::ObjectStore;
 
 /// The log of one table. It holds no state of the table: that is the [`Manifest`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Log {
     store: Arc<dyn ObjectStore>,
     folder: String,
@@ -41,20 +43,30 @@ impl Log {
         table: &TableIdentity,
         ids: Ids,
     ) -> Result<(Self, Manifest), LogError> {
-        let writer = Writer { id: ids.commit_id(), build: BUILD.to_owned() };
-        let log = Self { store, folder: table.folder(), ids, writer };
+        let log = Self::unread(store, table, ids);
         let manifest = log.load().await?;
         log.understood(&manifest).await?;
         Ok((log, manifest))
     }
 
+    /// The log, of which nothing is read yet.
+    #[must_use]
+    pub fn unread(store: Arc<dyn ObjectStore>, table: &TableIdentity, ids: Ids) -> Self {
+        let writer = Writer { id: ids.commit_id(), build: BUILD.to_owned() };
+        Self { store, folder: table.folder(), ids, writer }
+    }
+
     /// Reads what others committed; gives the number of entries read.
     ///
     /// # Errors
-    /// [`LogError`]; the manifest is then as before.
+    /// [`LogError`]; the manifest then stands at an entry at or after the one it stood at.
     pub async fn refresh(&self, manifest: &mut Manifest) -> Result<u64, LogError> {
         let before = manifest.next;
-        self.follow(manifest).await?;
+        match self.follow(manifest).await {
+            Ok(()) => {}
+            Err(Halt::Part) => self.without_parts(manifest).await?,
+            Err(Halt::Log(error)) => return Err(error),
+        }
         self.understood(manifest).await?;
         Ok(manifest.next - before)
     }
@@ -71,10 +83,11 @@ impl Log {
         &self.writer
     }
 
-    /// Brings the segments whose rows may lie in `[from, to]` into `manifest.segments`; without bounds all.
+    /// Brings the segments whose rows may lie in `[from, to]` into `manifest.segments`; without bounds all. Where a
+    /// part of the fold is lost the log is read anew without it, up to its present tail.
     ///
     /// # Errors
-    /// [`LogError`] when a part of the fold cannot be read.
+    /// [`LogError`] when neither the fold nor the log can be read.
     pub async fn load_segments(
         &self,
         manifest: &mut Manifest,
@@ -86,7 +99,11 @@ impl Log {
         let wanted =
             |name: &str| from.as_deref().is_none_or(|from| name >= from) && (to.as_deref().is_none_or(|to| name <= to));
         let months = manifest.unloaded(wanted);
-        self.load_months(manifest, &months).await
+        match self.load_months(manifest, &months).await {
+            Ok(()) => Ok(()),
+            Err(Halt::Part) => self.without_parts(manifest).await,
+            Err(Halt::Log(error)) => Err(error),
+        }
     }
 }
 

@@ -1,36 +1,55 @@
-//! Packs in the store.
+//! Packs in the store: written beside the commits, read where a long stretch of the log is needed.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::slot::Slot;
 use super::{Log, LogError};
 use crate::manifest::pack;
-use crate::manifest::state::Manifest;
+use crate::platform::tasks;
 use crate::store::StoreError;
 
 /// Entries read at a time while a pack is made.
 const AT_ONCE: usize = 16;
 
 impl Log {
-    /// Writes the packs that are due: of every full range of 10,000 entries that has none. Gives how many it wrote.
-    /// It reads each of those entries once, so run it beside the commits, not between them.
+    /// Writes the packs that are due below entry `end`: of every full range of 10,000 entries that has none. Gives
+    /// how many it wrote. It reads each of those entries once, so run it beside the commits, not between them.
     ///
     /// # Errors
     /// [`LogError`]; packs are derived, nothing is lost without them.
-    pub async fn write_packs(&self, manifest: &Manifest) -> Result<u64, LogError> {
+    pub async fn write_packs(&self, end: u64) -> Result<u64, LogError> {
+        let standing = self.packs().await?;
+        let due = (0..end / pack::ENTRIES).map(|index| index * pack::ENTRIES);
         let mut written = 0;
-        for first in (0..manifest.next / pack::ENTRIES).map(|index| index * pack::ENTRIES) {
-            let path = self.path(&pack::path(first));
-            if self.store.occupied(&path).await? {
-                continue;
-            }
-            let slots = futures::stream::iter(first..first + pack::ENTRIES).map(|n| self.filled(n)).buffered(AT_ONCE);
-            let slots: Vec<Slot> = slots.try_collect().await?;
-            let Some(bytes) = pack::encode(&slots) else { continue };
-            self.put_derived(&path, bytes).await?;
-            written += 1;
+        for first in due.filter(|first| !standing.contains(first)) {
+            written += u64::from(self.write_pack(first).await?);
         }
         Ok(written)
+    }
+
+    /// Writes one pack; true once it was read back as it was meant.
+    async fn write_pack(&self, first: u64) -> Result<bool, LogError> {
+        let slots = futures::stream::iter(first..first + pack::ENTRIES).map(|n| self.filled(n)).buffered(AT_ONCE);
+        let slots: Vec<Slot> = slots.try_collect().await?;
+        let Ok(Some(bytes)) = tasks::compute(move || pack::encode(&slots)).await else { return Ok(false) };
+        let (path, bytes) = (self.path(&pack::path(first)), Bytes::from(bytes));
+        self.put_derived(&path, bytes.clone()).await?;
+        let same = self.store.get(&path, None).await?.bytes == bytes;
+        if !same {
+            tracing::warn!(first, "another pack stands where ours was to go; reading judges it by the chain");
+        }
+        Ok(same)
+    }
+
+    /// The first entries of the packs that a listing shows.
+    pub(super) async fn packs(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let folder = self.path("");
+        let listed = self.store.list(&self.path("pack/"), None, None).await?;
+        let first = |path: &str| pack::first_of(path.strip_prefix(&folder)?);
+        Ok(listed.iter().filter_map(|object| first(&object.path)).collect())
     }
 
     /// The slots of the pack that begins at entry `first`, chained within; none where there is no sound pack.
@@ -55,5 +74,36 @@ impl Log {
             *last = end;
         }
         Ok(sound.then_some(slots))
+    }
+}
+
+/// Slots in order, out of packs where they stand.
+pub(super) struct Feed<'l> {
+    log: &'l Log,
+    next: u64,
+    packed: std::vec::IntoIter<Slot>,
+}
+
+impl<'l> Feed<'l> {
+    /// The slots from `next` on.
+    pub(super) fn from(log: &'l Log, next: u64) -> Self {
+        Self { log, next, packed: Vec::new().into_iter() }
+    }
+
+    /// The next slot; none at the first that was never filled.
+    pub(super) async fn next(&mut self) -> Result<Option<Slot>, LogError> {
+        if let Some(slot) = self.packed.next() {
+            self.next += 1;
+            return Ok(Some(slot));
+        }
+        let Some(mut slot) = self.log.slot(self.next).await? else { return Ok(None) };
+        if self.next.is_multiple_of(pack::ENTRIES)
+            && let Some(pack) = self.log.pack(self.next).await?
+        {
+            self.packed = pack.into_iter();
+            slot = self.packed.next().unwrap_or(slot);
+        }
+        self.next += 1;
+        Ok(Some(slot))
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::follow::Halt;
 use super::slot::Slot;
 use super::{Log, LogError};
 use crate::change::Second;
@@ -24,7 +25,8 @@ pub enum Proposed {
         /// The entry.
         n: u64,
     },
-    /// Another writer filled the slot; the manifest has what it wrote. Make the actions anew.
+    /// Another writer filled the slot, or the log had to be read anew; the manifest has what was written. Make the
+    /// actions anew.
     Lost,
     /// Our own predicates refuse it; nothing was written and the manifest is as before.
     Refused(Violation),
@@ -44,6 +46,7 @@ impl Log {
         actions: Vec<Action>,
     ) -> Result<Proposed, LogError> {
         self.writable(manifest).await?;
+        self.stands(manifest).await?;
         self.fold_if_due(manifest).await;
         let entry = Entry {
             n: manifest.next,
@@ -56,7 +59,15 @@ impl Log {
             actions,
         };
         let months = manifest.unloaded_for(&entry);
-        self.load_months(manifest, &months).await?;
+        match self.load_months(manifest, &months).await {
+            Ok(()) => {}
+            Err(Halt::Part) => {
+                self.without_parts(manifest).await?;
+                self.understood(manifest).await?;
+                return Ok(Proposed::Lost);
+            }
+            Err(Halt::Log(error)) => return Err(error),
+        }
         let bytes = entry.encode()?;
         let own = Stored { sha256: sha256(&bytes), version_id: None };
         let mut next = manifest.clone();
@@ -73,6 +84,15 @@ impl Log {
         }
         self.refresh(manifest).await?;
         Ok(Proposed::Lost)
+    }
+
+    /// A writer whose last slot holds another entry now must stop: what it commits would chain to nothing. Where the
+    /// store does not answer, the next commit, or whoever reads the chain, finds out.
+    async fn stands(&self, manifest: &Manifest) -> Result<(), LogError> {
+        match self.not_exchanged(manifest, manifest.next).await {
+            Err(LogError::Store(StoreError::Unavailable { .. })) => Ok(()),
+            told => told,
+        }
     }
 
     /// Puts `bytes` into slot `n` until it is filled, and gives what fills it.
