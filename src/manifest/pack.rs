@@ -3,6 +3,8 @@
 //! `pack/<first, 10 digits>-<last>.zst` is zstd over, for each entry in order, its length (u32, big-endian) and
 //! its bytes. A pack proves nothing: its entries count only where they chain, up to one whose slot was read.
 
+use bytes::Bytes;
+
 use super::log::Slot;
 
 /// Entries in a pack.
@@ -24,18 +26,18 @@ pub(super) fn first_of(path: &str) -> Option<u64> {
 }
 
 /// The stored bytes; none if an entry is too long to be one.
-pub(super) fn encode(slots: &[Slot]) -> Option<Vec<u8>> {
+pub(super) fn encode(entries: &[Bytes]) -> Option<Vec<u8>> {
     let mut framed = Vec::new();
-    for slot in slots {
-        framed.extend_from_slice(&u32::try_from(slot.bytes.len()).ok()?.to_be_bytes());
-        framed.extend_from_slice(&slot.bytes);
+    for entry in entries {
+        framed.extend_from_slice(&u32::try_from(entry.len()).ok()?.to_be_bytes());
+        framed.extend_from_slice(entry);
     }
     zstd::encode_all(framed.as_slice(), LEVEL).ok()
 }
 
 /// The entries of a pack that begins at `first`; none unless all are there and each names the hash of the one before.
 pub(super) fn decode(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<Slot>> {
-    let framed = bytes::Bytes::from(zstd::decode_all(stored).ok()?);
+    let framed = Bytes::from(zstd::decode_all(stored).ok()?);
     let mut slots: Vec<Slot> = Vec::new();
     let mut at = 0;
     while at < framed.len() {

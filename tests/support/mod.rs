@@ -2,6 +2,7 @@
 
 pub(crate) mod dynamo;
 pub(crate) mod fake_stream;
+pub(crate) mod long_log;
 pub(crate) mod s3_server;
 pub(crate) mod streams_server;
 pub(crate) mod world;

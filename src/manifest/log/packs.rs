@@ -32,9 +32,9 @@ impl Log {
 
     /// Writes one pack; true once it was read back as it was meant.
     async fn write_pack(&self, first: u64) -> Result<bool, LogError> {
-        let slots = futures::stream::iter(first..first + pack::ENTRIES).map(|n| self.filled(n)).buffered(AT_ONCE);
-        let slots: Vec<Slot> = slots.try_collect().await?;
-        let Ok(Some(bytes)) = tasks::compute(move || pack::encode(&slots)).await else { return Ok(false) };
+        let entries = futures::stream::iter(first..first + pack::ENTRIES).map(|n| self.bytes_of(n)).buffered(AT_ONCE);
+        let entries: Vec<Bytes> = entries.try_collect().await?;
+        let Ok(Some(bytes)) = tasks::compute(move || pack::encode(&entries)).await else { return Ok(false) };
         let (path, bytes) = (self.path(&pack::path(first)), Bytes::from(bytes));
         self.put_derived(&path, bytes.clone()).await?;
         let same = self.store.get(&path, None).await?.bytes == bytes;
@@ -42,6 +42,11 @@ impl Log {
             tracing::warn!(first, "another pack stands where ours was to go; reading judges it by the chain");
         }
         Ok(same)
+    }
+
+    /// What stands in slot `n`, whatever it says.
+    async fn bytes_of(&self, n: u64) -> Result<Bytes, StoreError> {
+        Ok(self.store.get_oldest(&self.slot_path(n)).await?.bytes)
     }
 
     /// The first entries of the packs that a listing shows.

@@ -192,9 +192,7 @@ async fn a_pack_that_is_not_the_logs_is_not_used() {
     let (own, foreign) = (bytes(&store, &path).await, stranger.store.get(&path, None).await.unwrap().bytes.to_vec());
     let mut flipped = own.clone();
     flipped[own.len() / 2] ^= 4;
-    for (now, what) in
-        [(foreign, "another log's"), (flipped, "flipped"), (own[..own.len() - 9].to_vec(), "cut"), (vec![], "empty")]
-    {
+    for (now, what) in [(foreign, "another log's"), (flipped, "flipped")] {
         replace(&store, &path, now).await;
         let (_, opened) = open(&store, 3).await;
         assert_eq!(said(opened), said(manifest.clone()), "{what}");
