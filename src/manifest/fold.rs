@@ -19,6 +19,8 @@ use crate::segment::SegmentMeta;
 
 /// The version of folds that this build writes and reads.
 const VERSION: u32 = 1;
+/// Fast enough to write between two commits.
+const LEVEL: i32 = 3;
 
 /// Everything but the paths of segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,9 +181,11 @@ fn pairs<K: Clone, V: Clone>(map: &BTreeMap<K, V>) -> Vec<(K, V)> {
     map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// The stored bytes of a root or part.
-pub(super) fn pack(value: &impl Serialize, level: i32) -> Option<Vec<u8>> {
-    zstd::encode_all(serde_json::to_vec(value).ok()?.as_slice(), level).ok()
+/// The stored bytes of a root or part, with line feeds behind it: they mean nothing, and give it another hash.
+pub(super) fn pack(value: &impl Serialize, feeds: usize) -> Option<Vec<u8>> {
+    let mut json = serde_json::to_vec(value).ok()?;
+    json.resize(json.len() + feeds, b'\n');
+    zstd::encode_all(json.as_slice(), LEVEL).ok()
 }
 
 /// The root or part that stored bytes hold; none for damaged bytes, or those of another version.

@@ -11,8 +11,8 @@ use crate::store::{Keep, StoreError};
 
 /// Entries between two folds: opening reads at most about so many entries.
 const EVERY: u64 = 16;
-/// Levels of compression: fast enough to write between two commits, and one more for a name that is taken.
-const LEVELS: [i32; 2] = [3, 4];
+/// Names under which a part is tried.
+const NAMES: usize = 2;
 
 impl Log {
     /// Writes a fold when the last one is far behind. It is only a shortcut, so a failure is no error:
@@ -44,10 +44,10 @@ impl Log {
     }
 
     /// A part is named by its bytes. Where damaged ones lie under that name they stay, for nothing is put twice: the
-    /// same content, packed at another level, has another name.
+    /// same content with a line feed behind it has another name.
     async fn write_part(&self, part: &Part) -> Result<Option<PartPointer>, StoreError> {
-        for level in LEVELS {
-            let Some(bytes) = pack(part, level) else { return Ok(None) };
+        for feeds in 0..NAMES {
+            let Some(bytes) = pack(part, feeds) else { return Ok(None) };
             let stored = PartPointer { month: part.month().to_owned(), sha256: sha256(&bytes) };
             let path = self.part_path(&stored);
             self.put_derived(&path, bytes.into()).await?;
@@ -60,7 +60,7 @@ impl Log {
 
     /// Another writer's fold of the same entry may stand there: what counts is what is read back.
     async fn write_back(&self, path: &str, root: &Root) -> Result<Option<Bytes>, StoreError> {
-        let Some(bytes) = pack(root, LEVELS[0]) else { return Ok(None) };
+        let Some(bytes) = pack(root, 0) else { return Ok(None) };
         self.put_derived(path, bytes.into()).await?;
         Ok(Some(self.store.get(path, None).await?.bytes))
     }

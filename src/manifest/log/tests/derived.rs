@@ -132,6 +132,26 @@ async fn a_sealed_day_without_rows_survives_a_fold() {
 }
 
 #[tokio::test]
+async fn a_damaged_part_is_written_again_under_another_name() {
+    let (store, _, _) = three_months(1).await;
+    let parts = listed(&store, "fold/month=2026-11").await;
+    for path in &parts {
+        replace(&store, path, b"damaged".to_vec()).await;
+    }
+    let (log, mut manifest) = open(&store, 2).await;
+    log.load_segments(&mut manifest, None, None).await.unwrap();
+    let begun = manifest.next;
+    let last = manifest.shards.values().next().unwrap();
+    let (through, floor) = (last.through.as_delivered().parse().unwrap(), last.floor.0 - at(0).0 + 1);
+    idle_from(&log, &mut manifest, through, floor, 20).await;
+    assert!(manifest.fold.as_ref().is_some_and(|fold| fold.n + 1 >= begun), "folds are named again");
+    let (log, again) = open(&store, 3).await;
+    let stored = again.months["2026-11"].stored.clone().unwrap();
+    assert!(parts.iter().all(|path| !path.contains(&stored.sha256)));
+    assert_eq!(whole(&log, again).await, said(manifest));
+}
+
+#[tokio::test]
 async fn a_part_lost_while_a_writer_runs_does_not_stop_it() {
     let (store, _, _) = three_months(1).await;
     let (log, mut running) = open(&store, 2).await;
