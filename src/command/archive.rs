@@ -5,7 +5,6 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::Context;
-use super::output::Output;
 use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
@@ -24,7 +23,6 @@ pub(super) struct Archive {
     /// The archive's origin id.
     pub origin: String,
     pub ids: Ids,
-    out: Output,
 }
 
 /// One timeline of it, its log folded.
@@ -64,14 +62,14 @@ impl Context {
     pub(super) async fn archive(&self) -> Result<Archive, Failure> {
         let config = self.aws_of_archive().await?;
         let opened = telemetry::patiently(self.place()?, store::open(self.place()?, &config)).await?;
-        Ok(Archive::new(opened, Ids::random(), &self.out))
+        Ok(Archive::new(opened, Ids::random()))
     }
 }
 
 impl Archive {
     /// The archive that was opened, or just made.
-    pub(super) fn new((store, facts): (Arc<dyn ObjectStore>, Birth), ids: Ids, out: &Output) -> Self {
-        Self { store, origin: facts.origin, ids, out: out.clone() }
+    pub(super) fn new((store, facts): (Arc<dyn ObjectStore>, Birth), ids: Ids) -> Self {
+        Self { store, origin: facts.origin, ids }
     }
 
     /// Its place, for messages.
@@ -97,9 +95,6 @@ impl Archive {
     pub(super) async fn open(&self, table: TableIdentity) -> Result<Opened, Failure> {
         let opened = Log::open(Arc::clone(&self.store), &table, self.ids.clone()).await;
         let (log, manifest) = opened.map_err(|error| log_failure(&error, &self.location()))?;
-        if let Some(blocked) = &manifest.blocked {
-            self.out.warn(&blocked_at(blocked, &table));
-        }
         Ok(Opened { table, log, manifest })
     }
 
@@ -121,7 +116,18 @@ impl Opened {
     }
 }
 
-/// Readers serve what stands before an entry without effect, and say so.
+impl Opened {
+    /// What to say where an entry without effect ends what is served.
+    pub(super) fn cut_short(&self) -> Option<Failure> {
+        self.manifest.blocked.as_ref().map(|blocked| blocked_at(blocked, &self.table))
+    }
+}
+
+/// Fails a command that has printed what stands before an entry without effect: it is not the whole.
+pub(super) fn whole(opened: &[Opened]) -> Result<(), Failure> {
+    opened.iter().find_map(Opened::cut_short).map_or(Ok(()), Err)
+}
+
 fn blocked_at(blocked: &Blocked, table: &TableIdentity) -> Failure {
     let what = format!(
         "entry {} of the log has no effect: {}; what was committed before it is served",

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
+use super::archive::whole;
 use super::table::{TableName, ambiguous};
 use crate::change::Second;
 use crate::failure::{Exit, Failure};
@@ -43,7 +44,7 @@ pub(super) async fn run(context: &Context, args: &Files) -> Result<(), Failure> 
         context.out.result("file", file);
     }
     context.out.summary(&Sql::over(&files));
-    Ok(())
+    whole(&[opened])
 }
 
 /// A committed object.

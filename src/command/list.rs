@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
+use super::archive::whole;
 use super::coverage::Coverage;
 use super::table::TableName;
 use crate::failure::Failure;
@@ -26,7 +27,7 @@ pub(super) async fn run(context: &Context, args: &List) -> Result<(), Failure> {
         context.out.result("table", &Coverage::of(timeline));
     }
     context.out.summary(&Summary { timelines: opened.len() });
-    Ok(())
+    whole(&opened)
 }
 
 #[derive(Serialize)]

@@ -68,6 +68,13 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let mut timeline = pick(&archive, &name, &asked).await?;
     let place = format!("{} in {}", timeline.table, archive.location());
     let plan = plan(context, args, &archive, &mut timeline, &asked, &place).await?;
+    if let Some(cut_short) = timeline.cut_short() {
+        // What is final stays so, whatever the entry without effect said. What is latest nobody knows.
+        if plan.point.latest || !plan.is_final {
+            return Err(cut_short);
+        }
+        context.out.warn(&cut_short);
+    }
     context.out.result("plan", &Planned(&plan));
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
@@ -179,7 +186,11 @@ async fn plan(
             replay::plan(&timeline.manifest, point, Options { proven: args.proven }).map_err(ReplayError::from)
         });
         match planned {
-            Err(ReplayError::Refused(Refusal::NotCovered { stream_off: false, .. })) if args.wait => {}
+            Err(ReplayError::Refused(Refusal::NotCovered { stream_off, .. })) => match timeline.cut_short() {
+                Some(cut_short) => return Err(cut_short),
+                None if args.wait && !stream_off => {}
+                None => return planned.map_err(|error| error.to_failure(place)),
+            },
             planned => return planned.map_err(|error| error.to_failure(place)),
         }
         if !std::mem::replace(&mut told, true) {

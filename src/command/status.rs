@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
+use super::archive::whole;
 use super::coverage::{Coverage, Until};
 use super::table::TableName;
 use crate::change::Second;
@@ -35,8 +36,9 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<(), Failure>
     let archive = context.archive().await?;
     let now = clock::wall();
     let mut judged = Vec::new();
-    for opened in archive.open_all(name.as_ref()).await? {
-        let state = TableStatus::of(Coverage::of(&opened), now, config, name.is_some());
+    let opened = archive.open_all(name.as_ref()).await?;
+    for timeline in &opened {
+        let state = TableStatus::of(Coverage::of(timeline), now, config, name.is_some());
         context.out.result("status", &state);
         judged.push(state);
     }
@@ -44,7 +46,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<(), Failure>
     context.out.summary(&Summary { tables: judged.len(), behind: behind.len() });
     match config.fail_if_older {
         Some(limit) if !behind.is_empty() || judged.is_empty() => Err(too_old(&behind, limit, &archive.location())),
-        _ => Ok(()),
+        _ => whole(&opened),
     }
 }
 

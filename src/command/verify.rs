@@ -58,6 +58,11 @@ pub(super) async fn run(context: &Context, args: &Verify) -> Result<(), Failure>
         context.out.result("verified", &Verified { table: table.to_string(), counts });
         total.add(&counts);
     }
+    if name.is_none() {
+        let told = |finding: &Finding| context.out.result("finding", finding);
+        let strays = verify::root(&archive.store, told).await;
+        total.add(&strays.map_err(|error| failure(&error, &archive.location()))?);
+    }
     context.out.summary(&Summary(total));
     first.map_or(Ok(()), |finding| Err(damaged(&finding, &total)))
 }

@@ -1,9 +1,12 @@
 //! `archive.json`: what makes a folder an archive. Written once by [`init`], never by anything else.
+//!
+//! No entry of a log names it, so it carries its own hash: its last member, over all bytes before that member.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::{Keep, Landed, ObjectStore, StoreError, put_verified};
 use crate::change::Second;
@@ -16,6 +19,10 @@ mod probe;
 pub const PATH: &str = "archive.json";
 /// The format that this build writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
+/// What stands before the object's own hash, in every format.
+const HASH: &str = ",\"sha256\":\"";
+/// What stands behind it.
+const END: &str = "\"}\n";
 
 /// What `archive.json` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,10 +183,18 @@ pub async fn init(
     if let Some(reason) = store.unfit().await.map_err(failed)? {
         return Err(ArchiveError::Unfit { place, reason });
     }
-    probe::run(store, ids).await?;
+    if let Err(error) = probe::run(store, ids).await {
+        // Another init may have been faster, and swept our probes away.
+        return Err(if store.occupied(PATH).await.map_err(failed)? { ArchiveError::Exists { place } } else { error });
+    }
     let archive = Archive { format: FORMAT, origin: ids.commit_id(), created, modes };
     match put_verified(store.as_ref(), PATH, &archive.bytes(), Keep::Full, ids).await.map_err(failed)? {
-        Landed::Ours { .. } => Ok(archive),
+        Landed::Ours { .. } => {
+            if let Err(error) = probe::sweep(store.as_ref()).await {
+                tracing::warn!(%error, "a probe of an earlier init was left: `tailrace verify` names it");
+            }
+            Ok(archive)
+        }
         Landed::Foreign => Err(ArchiveError::Exists { place }),
     }
 }
@@ -202,21 +217,31 @@ pub async fn open(store: &dyn ObjectStore) -> Result<Archive, ArchiveError> {
 }
 
 impl Archive {
-    fn bytes(&self) -> Bytes {
+    /// The object's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
         let mut text = serde_json::json!(self).to_string();
-        text.push('\n');
-        Bytes::from(text)
+        text.pop();
+        let hash = hex::encode(Sha256::digest(&text));
+        Bytes::from(format!("{text}{HASH}{hash}{END}"))
     }
 
-    fn read(bytes: &[u8], place: &str) -> Result<Self, ArchiveError> {
+    /// Reads the object that lies at `place`.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Newer`], or [`ArchiveError::Damaged`] for bytes that no init wrote.
+    pub fn read(bytes: &[u8], place: &str) -> Result<Self, ArchiveError> {
         /// What every format has.
         #[derive(Deserialize)]
         struct Any {
             format: u32,
         }
         let place = place.to_owned();
-        let damaged = |error: serde_json::Error| (place.clone(), error.to_string());
-        let any: Any = serde_json::from_slice(bytes).map_err(damaged).map_err(as_damage)?;
+        let damaged = |reason: String| ArchiveError::Damaged { place: place.clone(), reason };
+        if !is_whole(bytes) {
+            return Err(damaged("its bytes do not have the hash that stands at their end".to_owned()));
+        }
+        let any: Any = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         if any.format > FORMAT {
             return Err(ArchiveError::Newer { place, what: format!("format {}", any.format) });
         }
@@ -225,35 +250,61 @@ impl Archive {
             if error.is_data() && (text.contains("unknown field") || text.contains("unknown variant")) {
                 return ArchiveError::Newer { place: place.clone(), what: format!("a mode of its own ({text})") };
             }
-            as_damage(damaged(error))
+            damaged(text)
         })
     }
 }
 
-fn as_damage((place, reason): (String, String)) -> ArchiveError {
-    ArchiveError::Damaged { place, reason }
+/// Whether the bytes are those that the hash at their end was made of.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = bytes.strip_suffix(END.as_bytes());
+    let parts = text.and_then(|text| text.split_at_checked(text.len().checked_sub(64)?));
+    parts.is_some_and(|(before, hash)| {
+        let body = before.strip_suffix(HASH.as_bytes());
+        body.is_some_and(|body| hex::encode(Sha256::digest(body)).as_bytes() == hash)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WRITTEN: &str = r#"{"format":1,"origin":"0f","created":"2026-11-22T00:00:00Z","modes":{"access_log":"required","retention":{"mode":"compliance","full_days":2555,"raw_days":7}}}"#;
+    /// An object as another build may have written it.
+    fn written(modes: &str, format: u32) -> Vec<u8> {
+        let body = format!(r#"{{"format":{format},"origin":"0f","created":"2026-11-22T00:00:00Z","modes":{modes}"#);
+        format!("{body}{HASH}{}{END}", hex::encode(Sha256::digest(&body))).into_bytes()
+    }
+
+    const MODES: &str = r#"{"access_log":"required","retention":{"mode":"compliance","full_days":2555,"raw_days":7}}"#;
 
     #[test]
     fn what_init_writes_reads_back() {
-        let archive = Archive::read(WRITTEN.as_bytes(), "here").unwrap();
+        let archive = Archive::read(&written(MODES, 1), "here").unwrap();
         assert_eq!(archive.modes.retention.map(|kept| (kept.full_days, kept.raw_days)), Some((2555, 7)));
         assert_eq!(Archive::read(&archive.bytes(), "here").unwrap(), archive);
     }
 
     #[test]
-    fn a_newer_format_or_mode_says_so_and_damage_says_so() {
-        let newer = WRITTEN.replace("\"format\":1", "\"format\":2");
-        assert_eq!(Archive::read(newer.as_bytes(), "here").unwrap_err().failure().exit, Exit::FormatNewer);
-        let mode = WRITTEN.replace("\"access_log\":\"required\"", "\"sealed_by\":\"us\"");
-        assert_eq!(Archive::read(mode.as_bytes(), "here").unwrap_err().failure().exit, Exit::FormatNewer);
-        let cut = &WRITTEN[..40];
-        assert_eq!(Archive::read(cut.as_bytes(), "here").unwrap_err().failure().exit, Exit::VerificationFailed);
+    fn a_newer_format_or_mode_says_so() {
+        for newer in [written(MODES, 2), written(r#"{"sealed_by":"us"}"#, 1)] {
+            assert_eq!(Archive::read(&newer, "here").unwrap_err().failure().exit, Exit::FormatNewer);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_every_cut_and_every_byte_more_is_damage() {
+        let whole = written(MODES, 1);
+        let damaged = |bytes: &[u8]| {
+            assert_eq!(Archive::read(bytes, "here").unwrap_err().failure().exit, Exit::VerificationFailed);
+        };
+        for at in 0..whole.len() {
+            damaged(&whole[..at]);
+            for bit in 0..8 {
+                let mut flipped = whole.clone();
+                flipped[at] ^= 1 << bit;
+                damaged(&flipped);
+            }
+        }
+        damaged(&[&whole[..], b"\n"].concat());
     }
 }

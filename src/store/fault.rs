@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::{Keep, Object, ObjectInfo, ObjectStore, StoreError};
 use crate::platform::ids::Ids;
@@ -30,6 +31,19 @@ pub enum Fault {
     Stale,
     /// The answer comes this much later.
     Slow(Duration),
+    /// The caller dies while it waits: it is never answered. [`FaultyStore::hung`] tells the test to drop it.
+    Hung(Effect),
+}
+
+/// What becomes of a mutation whose caller dies. A read has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It never happens.
+    Never,
+    /// It happens.
+    Now,
+    /// It happens this much later, perhaps into the work of the caller's successor.
+    Late(Duration),
 }
 
 /// How often a seeded store fails, in requests of a thousand.
@@ -68,11 +82,13 @@ pub struct FaultyStore {
     inner: Arc<dyn ObjectStore>,
     plan: Plan,
     asked: Mutex<Asked>,
+    hung: Arc<Notify>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Asked {
-    mutations: u64,
+    /// The path of each.
+    mutations: Vec<String>,
     reads: u64,
 }
 
@@ -84,19 +100,25 @@ impl FaultyStore {
         reads: impl IntoIterator<Item = (u64, Fault)>,
     ) -> Self {
         let plan = Plan::Script { mutations: mutations.into_iter().collect(), reads: reads.into_iter().collect() };
-        Self { inner, plan, asked: Mutex::default() }
+        Self { inner, plan, asked: Mutex::default(), hung: Arc::default() }
     }
 
     /// Fails at random, at these rates, the same way for the same seed and order of requests.
     #[must_use]
     pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, rates: Rates) -> Self {
-        Self { inner, plan: Plan::Seeded { ids: Ids::seeded(seed), rates }, asked: Mutex::default() }
+        let plan = Plan::Seeded { ids: Ids::seeded(seed), rates };
+        Self { inner, plan, asked: Mutex::default(), hung: Arc::default() }
     }
 
-    /// Mutations asked so far: what a script for the next run can name.
+    /// The paths of all mutations asked so far, in order: what a script for the next run can name by number.
     #[must_use]
-    pub fn mutations(&self) -> u64 {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).mutations
+    pub fn mutations(&self) -> Vec<String> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).mutations.clone()
+    }
+
+    /// Waits until a request hangs for ever.
+    pub async fn hung(&self) {
+        self.hung.notified().await;
     }
 
     /// Reads and listings asked so far.
@@ -105,14 +127,25 @@ impl FaultyStore {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).reads
     }
 
-    fn next(&self, mutation: bool) -> Option<Fault> {
+    fn next_read(&self) -> Option<Fault> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = if mutation { &mut asked.mutations } else { &mut asked.reads };
-        let n = *number;
-        *number += 1;
+        let n = asked.reads;
+        asked.reads += 1;
         match &self.plan {
-            Plan::Script { mutations, reads } => if mutation { mutations } else { reads }.get(&n).copied(),
-            Plan::Seeded { ids, rates } if mutation => drawn(
+            Plan::Script { reads, .. } => reads.get(&n).copied(),
+            Plan::Seeded { ids, rates } => {
+                drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale)])
+            }
+        }
+    }
+
+    fn next_mutation(&self, path: &str) -> Option<Fault> {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = asked.mutations.len() as u64;
+        asked.mutations.push(path.to_owned());
+        match &self.plan {
+            Plan::Script { mutations, .. } => mutations.get(&n).copied(),
+            Plan::Seeded { ids, rates } => drawn(
                 ids.below(1000),
                 [
                     (rates.lost, Fault::Lost),
@@ -120,15 +153,12 @@ impl FaultyStore {
                     (rates.late, Fault::Late(rates.lateness(ids))),
                 ],
             ),
-            Plan::Seeded { ids, rates } => {
-                drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale)])
-            }
         }
     }
 
     /// The fault of a read: the error to give instead of an answer, or none; slowness is lived through here.
     async fn before_read(&self, path: &str) -> Result<Option<Fault>, StoreError> {
-        let fault = self.next(false);
+        let fault = self.next_read();
         match fault {
             Some(Fault::Lost | Fault::Unanswered | Fault::Late(_)) => {
                 Err(StoreError::Unavailable { path: path.to_owned(), reason: REASON.to_owned() })
@@ -139,9 +169,58 @@ impl FaultyStore {
                 clock::sleep(time).await;
                 Ok(fault)
             }
+            Some(Fault::Hung(_)) => self.hang().await,
             Some(Fault::Stale) | None => Ok(fault),
         }
     }
+
+    /// Mutates under the fault of this request.
+    async fn mutate<T, F>(&self, path: &str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        match self.next_mutation(path) {
+            None | Some(Fault::Stale) => work.await,
+            Some(Fault::Slow(time)) => {
+                let done = work.await;
+                clock::sleep(time).await;
+                done
+            }
+            Some(Fault::Lost) => Err(unknown(path)),
+            Some(Fault::Unanswered) => {
+                // The caller is not told what the store said, good or bad.
+                let _ = work.await;
+                Err(unknown(path))
+            }
+            Some(Fault::Late(time)) => {
+                later(time, work);
+                Err(unknown(path))
+            }
+            Some(Fault::Refused) => Err(refused(path)),
+            Some(Fault::Denied) => Err(denied(path)),
+            Some(Fault::Hung(effect)) => {
+                match effect {
+                    Effect::Never => {}
+                    Effect::Now => drop(work.await),
+                    Effect::Late(time) => later(time, work),
+                }
+                self.hang().await
+            }
+        }
+    }
+
+    async fn hang<T>(&self) -> T {
+        self.hung.notify_one();
+        std::future::pending().await
+    }
+}
+
+fn later<T: Send + 'static>(time: Duration, work: impl Future<Output = T> + Send + 'static) {
+    drop(tasks::spawn(async move {
+        clock::sleep(time).await;
+        work.await
+    }));
 }
 
 const REASON: &str = "a fault was injected";
@@ -168,37 +247,6 @@ fn denied(path: &str) -> StoreError {
     StoreError::Denied { path: path.to_owned(), reason: REASON.to_owned() }
 }
 
-/// Mutates under a fault; `work` makes the same mutation each time it is called.
-async fn mutate<T, F>(fault: Option<Fault>, path: &str, work: F) -> Result<T, StoreError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, StoreError>> + Send + 'static,
-{
-    match fault {
-        None | Some(Fault::Stale) => work.await,
-        Some(Fault::Slow(time)) => {
-            let done = work.await;
-            clock::sleep(time).await;
-            done
-        }
-        Some(Fault::Lost) => Err(unknown(path)),
-        Some(Fault::Unanswered) => {
-            // The caller is not told what the store said, good or bad.
-            let _ = work.await;
-            Err(unknown(path))
-        }
-        Some(Fault::Late(time)) => {
-            drop(tasks::spawn(async move {
-                clock::sleep(time).await;
-                work.await
-            }));
-            Err(unknown(path))
-        }
-        Some(Fault::Refused) => Err(refused(path)),
-        Some(Fault::Denied) => Err(denied(path)),
-    }
-}
-
 #[async_trait]
 impl ObjectStore for FaultyStore {
     fn location(&self) -> String {
@@ -222,7 +270,7 @@ impl ObjectStore for FaultyStore {
 
     async fn put_new(&self, path: &str, bytes: Bytes, keep: Keep) -> Result<Option<String>, StoreError> {
         let (inner, place) = (Arc::clone(&self.inner), path.to_owned());
-        mutate(self.next(true), path, async move { inner.put_new(&place, bytes, keep).await }).await
+        self.mutate(path, async move { inner.put_new(&place, bytes, keep).await }).await
     }
 
     async fn list(
@@ -251,7 +299,7 @@ impl ObjectStore for FaultyStore {
     async fn delete(&self, path: &str, version_id: Option<&str>) -> Result<(), StoreError> {
         let (inner, place) = (Arc::clone(&self.inner), path.to_owned());
         let version_id = version_id.map(str::to_owned);
-        mutate(self.next(true), path, async move { inner.delete(&place, version_id.as_deref()).await }).await
+        self.mutate(path, async move { inner.delete(&place, version_id.as_deref()).await }).await
     }
 
     async fn unfit(&self) -> Result<Option<String>, StoreError> {

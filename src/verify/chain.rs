@@ -76,7 +76,7 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
             return Err(newer(self.store.as_ref(), &path, action).await.into());
         }
         self.holes(&walk).await?;
-        self.left_over(&derived).await?;
+        self.left_over(&derived, &walk).await?;
         self.named_but_gone(&walk);
         self.orphans(&walk).await
     }
@@ -270,11 +270,18 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
     /// 11: entries number without holes.
     async fn holes(&mut self, walk: &Walk) -> Result<(), VerifyError> {
         let (folder, missing) = (format!("{}/log/", self.folder), slot(walk.next));
-        let mut last = None;
+        let (mut last, mut strange) = (None, Vec::new());
         orphans::each(self.store.as_ref(), &folder, Some(format!("{}/{missing}", self.folder)), |object| {
-            last = last.max(object.path.rsplit('/').next().and_then(number));
+            let name = object.path.rsplit('/').next().unwrap_or_default();
+            match number(name) {
+                None => strange.push((format!("log/{name}"), object.modified)),
+                n => last = last.max(n),
+            }
         })
         .await?;
+        for (path, written) in strange {
+            self.tell_of(State::Orphan, &path, "it has no entry's name", written);
+        }
         if let Some(last) = last {
             let reason = format!("entries up to {last} stand behind it, and cannot be checked without it");
             self.tell(State::Lost, &missing, reason);

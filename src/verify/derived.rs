@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::chain::Walk;
 use super::report::State;
 use super::{Level, Scrub, VerifyError, orphans};
+use crate::manifest::FoldPointer;
 use crate::manifest::audit::{self, StoredFold};
 use crate::manifest::entry::sha256;
 use crate::store::{Object, ObjectStore, StoreError};
@@ -132,11 +133,21 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
             match derived.sound.get(&named.n) {
                 Some(hash) if *hash == named.sha256 => derived.sound = derived.sound.split_off(&named.n),
                 Some(_) => self.tell(State::Altered, &root_path(named.n), format!("entry {n} names another hash")),
-                None if walk.folds && derived.told.insert(named.n) => {
-                    self.tell(State::Lost, &root_path(named.n), format!("entry {n} names it and it is not there"));
-                }
+                None if walk.folds && derived.told.insert(named.n) => self.unlisted(derived, n, named).await?,
                 None => {}
             }
+        }
+        Ok(())
+    }
+
+    /// A root that entry `n` names and the listing did not show: lost, or written since by a capture that goes on. Then
+    /// its writer compared it, and its hash says that it is still the same.
+    async fn unlisted(&mut self, derived: &mut Derived, n: u64, named: FoldPointer) -> Result<(), VerifyError> {
+        let path = root_path(named.n);
+        match self.bytes(&path).await? {
+            None => self.tell(State::Lost, &path, format!("entry {n} names it and it is not there")),
+            Some(bytes) if sha256(&bytes) == named.sha256 => drop(derived.sound.insert(named.n, named.sha256)),
+            Some(_) => self.tell(State::Altered, &path, format!("entry {n} names another hash")),
         }
         Ok(())
     }
@@ -157,12 +168,13 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         for part in walk.manifest.parts_to_compare(&root) {
             let part_path = part.path();
             derived.parts.remove(&part_path);
-            match self.bytes(&part_path).await? {
-                None => {
+            let bytes = self.bytes(&part_path).await?;
+            match (walk.manifest.compare_part(&part, bytes.as_deref()), bytes) {
+                (true, _) => {}
+                (false, None) => {
                     self.tell(State::Lost, &part_path, format!("the fold of entry {n} names it and it is not there"));
                 }
-                Some(bytes) if walk.manifest.compare_part(&part, &bytes) => {}
-                Some(_) => self.tell(State::Altered, &part_path, "it is not what the log says"),
+                (false, Some(_)) => self.tell(State::Altered, &part_path, "it is not what the log says"),
             }
         }
         if walk.manifest.equals(&root) {
@@ -192,13 +204,16 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
     }
 
     /// What no entry reached: parts by the hash in their name, the rest by what it claims.
-    pub(super) async fn left_over(&mut self, derived: &Derived) -> Result<(), VerifyError> {
+    pub(super) async fn left_over(&mut self, derived: &Derived, walk: &Walk) -> Result<(), VerifyError> {
         // A part says nothing without its root: one whose root was not read is not read either.
         let full = self.level == Level::Full;
         for path in derived.parts.iter().filter(|_| full) {
             let Some(bytes) = self.bytes(path).await? else { continue };
             if !path.ends_with(&format!("/{}.json.zst", sha256(&bytes))) {
                 self.tell(State::Altered, path, "its hash is not the one in its name");
+            } else if walk.folds {
+                // With the log in doubt its folds were not read, so nobody knows what they name.
+                self.tell(State::Orphan, path, "no fold names it: the rest of an interrupted write");
             }
         }
         let roots = derived.roots.iter().map(|n| root_path(*n));

@@ -22,7 +22,7 @@ pub use report::{Counts, Finding, State};
 
 use crate::change::{Second, TableIdentity};
 use crate::manifest::LogError;
-use crate::store::{ObjectStore, StoreError};
+use crate::store::{ObjectStore, StoreError, archive};
 
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,28 @@ pub async fn table(
     scrub.run().await?;
     Ok(scrub.counts)
 }
+
+/// Looks for objects in the archive's root that are no part of any archive: what a killed `init` left, or a stranger's.
+///
+/// # Errors
+/// [`VerifyError`] if the store did not answer.
+pub async fn root(store: &Arc<dyn ObjectStore>, mut found: impl FnMut(&Finding)) -> Result<Counts, VerifyError> {
+    let mut counts = Counts::default();
+    orphans::strays(store.as_ref(), "", &[archive::PATH], &OWN, |object| {
+        counts.found(State::Orphan);
+        found(&Finding {
+            state: State::Orphan,
+            object: object.path.clone(),
+            reason: "no archive has such an object".to_owned(),
+            written: object.modified,
+        });
+    })
+    .await?;
+    Ok(counts)
+}
+
+/// The folders of an archive.
+const OWN: [&str; 5] = ["tables/", "access/", "keys/", "heads/", "exports/"];
 
 /// One verification under way.
 struct Scrub<'a, F, P> {

@@ -9,8 +9,11 @@ use crate::store::{ObjectInfo, ObjectStore, StoreError};
 const PAGE: usize = 1000;
 /// Folders of segments, under a table's own.
 const FOLDERS: [&str; 4] = ["raw/", "sealed/", "base/", "repair/"];
+/// All folders of a table.
+const OF_TABLE: [&str; 7] = ["raw/", "sealed/", "base/", "repair/", "log/", "fold/", "pack/"];
 
-/// Calls `found` with every object under the table's folder that neither the log nor an open intent names.
+/// Calls `found` with every object under the table's folder that neither the log nor an open intent names, but for the log,
+/// folds and packs themselves.
 pub(super) async fn find(
     store: &dyn ObjectStore,
     folder: &str,
@@ -37,7 +40,39 @@ pub(super) async fn find(
         })
         .await?;
     }
-    Ok(())
+    let folder = format!("{folder}/");
+    strays(store, &folder, &[], &OF_TABLE, |object| {
+        found(object.path.strip_prefix(&folder).unwrap_or(&object.path), object);
+    })
+    .await
+}
+
+/// Calls `found` with every object under `prefix` (empty, or ending in `/`) that is none of `objects` and lies in none
+/// of `folders` (ending in `/`); those are passed over, whatever they hold.
+pub(super) async fn strays(
+    store: &dyn ObjectStore,
+    prefix: &str,
+    objects: &[&str],
+    folders: &[&str],
+    mut found: impl FnMut(&ObjectInfo),
+) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = store.list(prefix, after.as_deref(), Some(PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.path.clone());
+        for object in &page {
+            let name = object.path.strip_prefix(prefix).unwrap_or_default();
+            if let Some(own) = folders.iter().find(|own| name.starts_with(**own)) {
+                // `0` is the character after the slash: the next listing begins behind the folder.
+                after = Some(format!("{prefix}{}0", own.trim_end_matches('/')));
+                break;
+            }
+            if !objects.contains(&name) {
+                found(object);
+            }
+        }
+    }
 }
 
 /// Lists page by page what stands after `after`: a folder may hold millions.

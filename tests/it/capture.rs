@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::support::fake_stream::FakeStream;
 
 /// 2026-11-22T12:00:00Z
-const NOON: Second = Second(1_795_348_800);
+pub(super) const NOON: Second = Second(1_795_348_800);
 
-fn facts(seed: u64) -> TableFacts {
+pub(super) fn facts(seed: u64) -> TableFacts {
     TableFacts {
         identity: TableIdentity {
             account: "000000000000".into(),
@@ -172,7 +172,7 @@ impl Scene {
 }
 
 /// Fast enough for a test: the service's seconds are real ones here.
-fn quick() -> CaptureOptions {
+pub(super) fn quick() -> CaptureOptions {
     CaptureOptions {
         flush_age: Duration::from_millis(150),
         settle: Duration::from_secs(2),

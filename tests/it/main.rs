@@ -13,6 +13,7 @@ mod support;
 
 mod capture;
 mod cli;
+mod faults;
 mod long_log;
 mod replay;
 mod schemas;

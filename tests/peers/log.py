@@ -301,6 +301,9 @@ def read(archive, folder):
     birth = archive.get_oldest("archive.json")
     if birth is None:
         raise Refused("this is no archive: archive.json is missing")
+    body, _, tail = birth.rpartition(b',"sha256":"')
+    if tail != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
+        raise Refused("archive.json fails its hash")
     if json.loads(birth)["format"] != 1:
         raise Refused("the archive's format is newer")
     manifest = Manifest()

@@ -57,7 +57,8 @@ class Archive:
 
     def __init__(self, root):
         self.root, self.n, self.previous = root, 0, None
-        self.put("archive.json", b'{"format":1}')
+        born = b'{"format":1'
+        self.put("archive.json", born + b',"sha256":"' + hashlib.sha256(born).hexdigest().encode() + b'"}\n')
 
     def put(self, path, blob):
         path = os.path.join(self.root, path)

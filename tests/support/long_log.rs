@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tailrace::change::{Second, Sequence, ShardId, TableIdentity};
 use tailrace::manifest::action::EmptyCheck;
 use tailrace::manifest::{
-    Action, BaseCommitted, BaseKind, Entry, EpochStarted, FoldPointer, Heartbeat, Log, Manifest, Proposed, SegmentMeta,
-    SegmentsAdded, ShardClosed, ShardOpened, ShardReleased, Span, Tier, Writer, entry,
+    Action, BaseCommitted, BaseKind, Entry, EpochStarted, FoldPointer, Heartbeat, Log, Manifest, Proposed,
+    SegmentsAdded, ShardClosed, ShardOpened, ShardReleased, Span, Writer, entry,
 };
 use tailrace::platform::ids::Ids;
+use tailrace::segment::{SegmentMeta, Tier};
 use tailrace::store::archive::{self, Modes};
 use tailrace::store::{Keep, ObjectStore};
 

@@ -10,7 +10,7 @@ use aws_config::SdkConfig;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use s3s::auth::SimpleAuth;
@@ -70,6 +70,9 @@ pub(crate) struct S3Server {
 struct Plan {
     asked: Mutex<u64>,
     faults: Mutex<BTreeMap<u64, Wire>>,
+    /// The same for puts and removals alone.
+    mutated: Mutex<u64>,
+    of_mutations: Mutex<BTreeMap<u64, Wire>>,
     latency: Duration,
 }
 
@@ -95,6 +98,12 @@ impl S3Server {
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = (u64, Wire)>) {
         let base = self.asked();
         self.plan.faults.lock().unwrap().extend(faults.into_iter().map(|(n, wire)| (base + n, wire)));
+    }
+
+    /// Plans faults for the puts and removals to come, likewise.
+    pub(crate) fn fail_mutations(&self, faults: impl IntoIterator<Item = (u64, Wire)>) {
+        let base = *self.plan.mutated.lock().unwrap();
+        self.plan.of_mutations.lock().unwrap().extend(faults.into_iter().map(|(n, wire)| (base + n, wire)));
     }
 }
 
@@ -125,12 +134,19 @@ impl std::fmt::Display for Gone {
 impl std::error::Error for Gone {}
 
 impl Plan {
-    async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<s3s::Body>, Gone> {
-        let fault = {
-            let mut asked = self.asked.lock().unwrap();
+    fn next(&self, method: &Method) -> Option<Wire> {
+        let planned = |asked: &Mutex<u64>, faults: &Mutex<BTreeMap<u64, Wire>>| {
+            let mut asked = asked.lock().unwrap();
             *asked += 1;
-            self.faults.lock().unwrap().remove(&(*asked - 1))
+            faults.lock().unwrap().remove(&(*asked - 1))
         };
+        let fault = planned(&self.asked, &self.faults);
+        let mutates = method == Method::PUT || method == Method::DELETE;
+        fault.or_else(|| mutates.then(|| planned(&self.mutated, &self.of_mutations)).flatten())
+    }
+
+    async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<s3s::Body>, Gone> {
+        let fault = self.next(request.method());
         clock::sleep(self.latency).await;
         if let Some(Wire::Before(status)) = fault {
             return Ok(failed(status));

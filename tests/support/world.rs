@@ -16,7 +16,9 @@ use tailrace::manifest::{
 use tailrace::platform::ids::Ids;
 use tailrace::segment::{BaseRow, Facts, Tier, encode, name};
 use tailrace::store::archive::{self, Modes};
+use tailrace::store::memory::MemoryStore;
 use tailrace::store::{Keep, ObjectStore};
+use tokio::sync::OnceCell;
 
 /// When the stream of every world was made: 2026-11-22T00:00:00Z.
 pub(crate) const CREATED: Second = Second(1_795_305_600);
@@ -49,6 +51,32 @@ impl World {
         let ids = Ids::seeded(seed);
         archive::init(&store, Modes::default(), &ids, CREATED).await.unwrap();
         Self::beside(store, identity("orders", "0a1b2c"), seed).await
+    }
+
+    /// An archive whose log is longer than a pack. The entries are made once for all tests.
+    pub(crate) async fn long(seed: u64) -> Self {
+        static MADE: OnceCell<Arc<dyn ObjectStore>> = OnceCell::const_new();
+        let made = MADE.get_or_init(|| async {
+            let mut world = Self::begin(Arc::new(MemoryStore::new()), seed).await;
+            while world.manifest.next < 10_001 {
+                world.idle().await;
+            }
+            world.store
+        });
+        Self::copy(made.await, seed).await
+    }
+
+    /// A copy of everything that lies in an archive of one table, to go on with or to damage.
+    pub(crate) async fn copy(from: &Arc<dyn ObjectStore>, seed: u64) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+        for object in from.list("", None, None).await.unwrap() {
+            let bytes = from.get(&object.path, None).await.unwrap().bytes;
+            store.put_new(&object.path, bytes, Keep::Full).await.unwrap();
+        }
+        let (ids, table) = (Ids::seeded(seed.wrapping_mul(17) + 3), identity("orders", "0a1b2c"));
+        let (log, manifest) = Log::open(Arc::clone(&store), &table, ids.clone()).await.unwrap();
+        let now = manifest.at.unwrap();
+        Self { store, table, log, manifest, now, items: BTreeMap::new(), ids, sequence: 100 }
     }
 
     /// Another table of an archive that exists.

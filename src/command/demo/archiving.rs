@@ -14,7 +14,6 @@ use crate::capture::{Capture, CaptureError, CaptureOptions, CaptureSummary};
 use crate::change::{Second, TableIdentity};
 use crate::command::archive::{Archive, Opened};
 use crate::command::capture;
-use crate::command::output::Output;
 use crate::failure::{Exit, Failure};
 use crate::manifest::Segments;
 use crate::platform::ids::Ids;
@@ -51,10 +50,10 @@ pub(super) struct Held {
 
 impl Archiving {
     /// Makes an archive in `folder` and begins to capture the table.
-    pub(super) async fn begin(folder: &Path, aws: &SdkConfig, out: &Output) -> Result<Self, Failure> {
+    pub(super) async fn begin(folder: &Path, aws: &SdkConfig) -> Result<Self, Failure> {
         let ids = Ids::random();
         let made = store::init(&folder.display().to_string(), aws, Modes::default(), &ids).await?;
-        let archive = Archive::new(made, ids, out);
+        let archive = Archive::new(made, ids);
         let facts = table::describe(aws, TABLE).await.map_err(failed)?;
         let table = facts.identity.clone();
         let (flush_age, settle) = (Duration::from_secs(1), Duration::from_secs(2));

@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
         workload::TABLE
     ));
 
-    let archiving = Archiving::begin(&folder, &dynamo.aws(), &context.out).await?;
+    let archiving = Archiving::begin(&folder, &dynamo.aws()).await?;
     say(format!("tailrace archives it into {} while a shop writes orders to it.", folder.display()));
     for _ in 0..ROUNDS {
         writer.business(ORDERS).await?;

@@ -32,6 +32,19 @@ pub(super) async fn run(store: &Arc<dyn ObjectStore>, ids: &Ids) -> Result<(), A
     outcome.and(removed)
 }
 
+/// Removes what inits left that were killed, or whose puts landed late. Whoever probes here at the same time finds
+/// the archive made.
+pub(super) async fn sweep(store: &dyn ObjectStore) -> Result<(), StoreError> {
+    for left in store.list(FOLDER, None, None).await? {
+        match store.get(&left.path, None).await {
+            Ok(object) => store.delete(&left.path, object.version_id.as_deref()).await?,
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 struct Probe<'a> {
     store: &'a Arc<dyn ObjectStore>,
     ids: &'a Ids,

@@ -70,7 +70,11 @@ impl Walk<'_> {
             if recovered || (!is_folder && name.starts_with('.')) {
                 continue;
             }
-            names.push(format!("{prefix}{name}{}", if is_folder { "/" } else { "" }));
+            let path = format!("{prefix}{name}{}", if is_folder { "/" } else { "" });
+            // A log of millions is asked for what stands behind its last entry: only that is kept and sorted.
+            if is_folder || self.after.is_none_or(|after| path.as_str() > after) {
+                names.push(path);
+            }
         }
         names.sort_unstable();
         Ok(names)

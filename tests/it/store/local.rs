@@ -74,7 +74,6 @@ async fn a_folder_without_permission_says_so() {
 
 /// A real full disk: a small file system in memory, in a name space of the test's own.
 #[test]
-#[ignore = "fails now and then when the machine is busy"]
 fn a_full_disk_is_refused_and_leaves_nothing_half() {
     const INSIDE: &str = "TAILRACE_TEST_FULL_DISK";
     if let Ok(folder) = std::env::var(INSIDE) {
