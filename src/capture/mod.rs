@@ -130,7 +130,11 @@ impl CaptureInput {
         let mut patience = Patience::new(Arc::clone(&self.observer), self.ids.clone(), false);
         loop {
             let error = match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
-                Ok(opened) => return Ok(Some(opened)),
+                Ok((log, manifest)) => {
+                    // Segments are put before the entry that names them: none for a log that takes no entry.
+                    log.writable(&manifest).await?;
+                    return Ok(Some((log, manifest)));
+                }
                 Err(LogError::Store(error)) => error,
                 Err(error) => return Err(error.into()),
             };

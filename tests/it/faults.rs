@@ -24,6 +24,7 @@ use crate::support::s3_server::{BUCKET, Rules, S3Server};
 
 mod base;
 mod capture;
+mod damaged;
 mod init;
 mod packs;
 

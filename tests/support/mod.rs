@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod bent;
 pub(crate) mod dynamo;
 pub(crate) mod fake_stream;
 pub(crate) mod long_log;

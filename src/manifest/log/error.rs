@@ -53,8 +53,11 @@ impl super::Log {
         self.needs(manifest, |need| need == Need::Read).await
     }
 
-    /// Refuses to write where only readers may go on.
-    pub(super) async fn writable(&self, manifest: &Manifest) -> Result<(), LogError> {
+    /// Refuses to write where only readers may go on; whoever writes anything beside the log asks before.
+    ///
+    /// # Errors
+    /// [`LogError::Blocked`] or [`LogError::FormatNewer`].
+    pub async fn writable(&self, manifest: &Manifest) -> Result<(), LogError> {
         if let Some(Blocked { n, why, .. }) = &manifest.blocked {
             return Err(LogError::Blocked { n: *n, why: why.clone() });
         }

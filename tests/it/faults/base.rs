@@ -43,7 +43,7 @@ impl TableScan for Table {
     }
 }
 
-async fn take(scene: &Scene, store: Store) -> Result<BaseSummary, BaseError> {
+pub(super) async fn take(scene: &Scene, store: Store) -> Result<BaseSummary, BaseError> {
     let (log, mut manifest) = Log::open(Arc::clone(&store), &scene.table, Ids::random()).await?;
     let of_table = facts(400);
     let input = BaseInput {
@@ -67,7 +67,7 @@ async fn take(scene: &Scene, store: Store) -> Result<BaseSummary, BaseError> {
 }
 
 /// Runs `work` beside a capture that nothing disturbs.
-async fn beside<T>(scene: &Scene, work: impl Future<Output = T>) -> T {
+pub(super) async fn beside<T>(scene: &Scene, work: impl Future<Output = T>) -> T {
     let stop = CancellationToken::new();
     let capture = Capture::new(scene.input(Arc::clone(&scene.place.store), quick())).run(stop.clone());
     let work = async {

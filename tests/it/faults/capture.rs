@@ -45,6 +45,11 @@ impl Scene {
         Self { place, stream, table, seed }
     }
 
+    /// The same table and stream, archived in another place.
+    pub(super) fn beside(&self, place: Place) -> Self {
+        Self { place, stream: Arc::clone(&self.stream), table: self.table.clone(), seed: self.seed }
+    }
+
     pub(super) fn input(&self, store: Store, options: CaptureOptions) -> CaptureInput {
         let stream: Arc<dyn StreamSource> = Arc::<FakeStream>::clone(&self.stream);
         let seed = self.seed;
