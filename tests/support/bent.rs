@@ -19,7 +19,7 @@ pub(crate) struct Bent {
 
 impl Bent {
     /// Puts whose path `takes` does not like are refused; what is read goes through `reads`.
-    pub(crate) fn new(
+    pub(crate) fn over(
         inner: &Arc<dyn ObjectStore>,
         takes: fn(&str) -> bool,
         reads: impl Fn(&str, Bytes) -> Option<Bytes> + Send + Sync + 'static,

@@ -129,7 +129,7 @@ async fn a_capture_and_a_base_refuse_a_damaged_object_or_do_without_it() {
 async fn a_base_refuses_a_damaged_segment_that_it_reads() {
     let scene = Scene::new(Kind::Memory, 400).await;
     scene.once(Arc::clone(&scene.place.store)).await.unwrap();
-    let bent = Bent::new(
+    let bent = Bent::over(
         &scene.place.store,
         |_| true,
         |path, bytes| {

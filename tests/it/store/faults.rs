@@ -74,31 +74,58 @@ async fn a_stale_listing_misses_only_the_newest() {
 const RATES: Rates =
     Rates { lost: 200, unanswered: 200, late: 200, late_within: Duration::from_millis(900), reads: 200, stale: 0 };
 
-/// Two writers with different bytes for one name; both are told the truth or that it is unknown.
-async fn duel(seed: u64) -> usize {
+/// How often `put_verified` puts before it gives up.
+const ATTEMPTS: u64 = 6;
+
+/// The faults of one writer's puts, drawn so that most fail: of each put, by its number.
+fn drawn(ids: &Ids) -> Vec<Option<Fault>> {
+    let fault = |_| match ids.below(5) {
+        0 | 1 => None,
+        2 => Some(Fault::Lost),
+        3 => Some(Fault::Unanswered),
+        _ => Some(Fault::Late(Duration::from_millis(ids.below(900)))),
+    };
+    (0..ATTEMPTS).map(fault).collect()
+}
+
+/// Two writers with different bytes for one name. A put that is answered settles its writer's case, whatever came
+/// before it, and nothing else does: so it is known who must be told, and all that is told must be true.
+async fn duel(seed: u64, reads_fail: bool) -> usize {
     let inner: Store = Arc::new(MemoryStore::new());
-    let store = FaultyStore::seeded(Arc::clone(&inner), seed, RATES);
-    let ids = Ids::seeded(seed);
+    let draw = Ids::seeded(seed);
+    let scripts = [drawn(&draw), drawn(&draw)];
+    let failing = |_: &u64| reads_fail && draw.below(5) == 0;
+    let stores = scripts.clone().map(|script| {
+        let mutations = (0..).zip(script).filter_map(|(n, fault)| Some((n, fault?)));
+        let reads = (0..ATTEMPTS).filter(failing).map(|n| (n, Fault::Lost)).collect::<Vec<_>>();
+        FaultyStore::scripted(Arc::clone(&inner), mutations, reads)
+    });
     let bodies = [bytes("left"), bytes("right")];
-    let puts = join_all(bodies.iter().map(|body| put_verified(&store, "a", body, Keep::Full, &ids))).await;
+    let ids = Ids::seeded(seed);
+    let puts = stores.iter().zip(&bodies).map(|(store, body)| put_verified(store, "a", body, Keep::Full, &ids));
+    let puts = join_all(puts).await;
     clock::sleep(Duration::from_secs(1)).await;
     let there = inner.get("a", None).await.map(|object| object.bytes);
-    for (put, body) in puts.iter().zip(&bodies) {
+    for ((put, body), script) in puts.iter().zip(&bodies).zip(&scripts) {
         let ours = there.as_ref().is_ok_and(|there| there == body);
         match put {
             Ok(Landed::Ours { .. }) => assert!(ours, "seed {seed}: told that it is ours, and it is not"),
             Ok(Landed::Foreign) => assert!(!ours, "seed {seed}: told that it is another's, and it is ours"),
             Err(error) => assert!(matches!(error, StoreError::Unknown { .. }), "seed {seed}: {error}"),
         }
+        let answered = script.iter().any(Option::is_none);
+        assert!(answered || put.is_err(), "seed {seed}: no put was answered, and it is told {put:?}");
+        assert!(!answered || reads_fail || put.is_ok(), "seed {seed}: a put was answered, and it is told {put:?}");
     }
     puts.iter().filter(|put| put.is_ok()).count()
 }
 
 #[tokio::test]
-#[ignore = "not steady: 899 of 1,000 puts were settled once, and it asks for more than 900"]
 async fn two_writers_under_random_faults_are_told_the_truth() {
-    let settled: usize = join_all((0..500).map(duel)).await.into_iter().sum();
-    assert!(settled > 900, "only {settled} of 1000 puts were settled");
+    let duels = (0..400).map(|seed| duel(seed, seed % 2 == 1));
+    let settled: usize = join_all(duels).await.into_iter().sum();
+    // Both sides of every question were met.
+    assert!(settled > 0 && settled < 800, "{settled} of 800 puts were settled");
 }
 
 #[tokio::test]

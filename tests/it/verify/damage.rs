@@ -313,7 +313,8 @@ async fn a_removed_object_is_missed_or_not_needed() {
     let mut tally = Tally::default();
     let newest = stored.of_kind(Kind::Entry).last().map(|path| (*path).clone()).unwrap();
     // Without its last entry a log is that log as it was.
-    let entries = stored.of_kind(Kind::Entry).into_iter().filter(|path| **path != newest && number(path) % 4 == 0);
+    let entries =
+        stored.of_kind(Kind::Entry).into_iter().filter(|path| **path != newest && number(path).is_multiple_of(4));
     let others = [Kind::Archive, Kind::Root, Kind::Part, Kind::Raw, Kind::Base];
     let others = others.into_iter().filter_map(|kind| stored.of_kind(kind).last().copied());
     for object in entries.chain(others) {
@@ -324,7 +325,7 @@ async fn a_removed_object_is_missed_or_not_needed() {
 /// An archive whose entries name no fold, so that everybody who opens it reads its pack.
 async fn packed() -> Stored {
     let memory: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
-    let without_folds = Bent::new(&memory, |path| !path.contains("/fold/"), |_, bytes| Some(bytes));
+    let without_folds = Bent::over(&memory, |path| !path.contains("/fold/"), |_, bytes| Some(bytes));
     let mut world = World::begin(without_folds, 10).await;
     world.change(&[("a", Some("one")), ("b", Some("two"))]).await;
     while world.manifest.next < 10_020 {
