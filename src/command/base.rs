@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
     };
     let name: TableName = table.parse()?;
     let stopped = |place: &str| context.stop.stopped("stopped before the snapshot was complete", place);
-    let prepared = context.stop.unless_stopped(prepare(context, &name, &captured)).await;
+    let prepared = context.stop.unless_stopped(Box::pin(prepare(context, &name, &captured))).await;
     let (archive, aws, facts) = prepared.ok_or_else(|| stopped(table))??;
     price(context, &facts);
     let observer = capture::observer(context.out.clone(), facts.identity.clone());

@@ -44,7 +44,8 @@ pub struct Capture {
 pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure> {
     let config = CaptureConfig::resolve(&args.options, &context.loaded.file.capture)?;
     let names = config.tables.iter().map(|name| name.parse()).collect::<Result<Vec<TableName>, Failure>>()?;
-    let Some(archive) = context.stop.unless_stopped(context.archive()).await.transpose()? else { return Ok(()) };
+    let opened = context.stop.unless_stopped(Box::pin(context.archive())).await;
+    let Some(archive) = opened.transpose()? else { return Ok(()) };
     let budget = limits::MEMORY.checked_div(names.len() as u64).unwrap_or(limits::MEMORY).max(limits::MEMORY_LEAST);
     let stop = &context.stop.drain;
     let keeper = Keeper { archive: &archive, config: &config, once: args.once, budget, out: &context.out, stop };
@@ -57,7 +58,7 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
             let prepared = keeper.prepare(&aws, name).await;
             Ok::<_, Failure>((aws, prepared))
         };
-        match context.stop.unless_stopped(prepared).await {
+        match context.stop.unless_stopped(Box::pin(prepared)).await {
             Some(Ok((aws, prepared))) if prepared.is_ok() || keeper.tries_again() => {
                 running.push(keeper.keep(aws, name.clone(), prepared));
             }

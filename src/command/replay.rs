@@ -1,4 +1,4 @@
-//! `tailrace replay` (or `restore`): the table as it was, into a file or a new table.
+//! `tailrace replay` (or `restore`): the table as it was, into a file, a folder or a new table.
 
 mod report;
 
@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure};
 use crate::manifest::Segments;
 use crate::platform::clock;
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
-use crate::replay::sink::{Destination, DestinationError, ENDINGS, FileSink, SCHEMES, SinkError};
+use crate::replay::sink::{Destination, DestinationError, ENDINGS, FileSink, FolderSink, SCHEMES, SinkError};
 use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Sink};
 use report::{Planned, Replayed};
 
@@ -43,7 +43,7 @@ pub struct Replay {
     /// The table just after the change with this sequence number (streams of a single shard)
     #[arg(long, group = "point", value_name = "SEQUENCE", env = "TAILRACE_AT_SEQUENCE")]
     at_sequence: Option<String>,
-    /// Where to: `dynamodb:NEW_TABLE`, or `file:PATH` ending in .jsonl, .jsonl.zst or .parquet
+    /// Where to: `dynamodb:NEW_TABLE`, or `file:PATH` ending in .jsonl, .jsonl.zst, .parquet, or / for a folder of parts
     #[arg(long, value_name = "DESTINATION", env = "TAILRACE_INTO", required_unless_present = "dry_run")]
     into: Option<String>,
     /// Print the plan and stop
@@ -116,7 +116,8 @@ impl Replay {
 
 /// What was probably meant.
 fn nearest_destination(error: &DestinationError) -> String {
-    let forms = "write file:PATH with a path that ends in .jsonl, .jsonl.zst or .parquet, or dynamodb:NEW_TABLE";
+    let forms = "write file:PATH with a path that ends in .jsonl, .jsonl.zst or .parquet, or in / for a folder of parts; \
+                 or dynamodb:NEW_TABLE";
     let near = match error {
         DestinationError::NoScheme(text) => {
             ENDINGS.iter().any(|ending| text.ends_with(ending)).then(|| format!("file:{text}"))
@@ -211,6 +212,10 @@ async fn sink(
     match destination {
         Destination::File(path, form) => {
             let sink = FileSink::create(path, *form).map_err(failed);
+            Ok(Box::new(sink.map_err(|error| error.to_failure(&path.display().to_string()))?))
+        }
+        Destination::Folder(path) => {
+            let sink = FolderSink::create(path).map_err(failed);
             Ok(Box::new(sink.map_err(|error| error.to_failure(&path.display().to_string()))?))
         }
         Destination::Dynamodb(name) => {

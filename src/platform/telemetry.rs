@@ -1,7 +1,6 @@
 //! Logs: to stderr, as text or JSON. Item data never appears above debug.
 
 use std::io::IsTerminal;
-use std::pin::pin;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -22,7 +21,7 @@ pub fn start(filter: &str, json: bool) {
 
 /// Does `work`, and says so if `who` keeps it waiting.
 pub async fn patiently<T>(who: &str, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
+    let mut work = Box::pin(work);
     if let Some(done) = clock::within(PATIENCE, &mut work).await {
         return done;
     }

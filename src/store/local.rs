@@ -45,6 +45,10 @@ impl LocalStore {
     /// When it cannot be made, or its entry cannot be flushed.
     pub async fn create(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let store = Self::new(root);
+        if store.root.exists() && !store.root.is_dir() {
+            let reason = "there is a file of this name, and an archive needs a folder".to_owned();
+            return Err(StoreError::Refused { path: store.location(), reason });
+        }
         store.run(String::new(), Action::Write, |store| make_root(&store.root)).await?;
         Ok(store)
     }

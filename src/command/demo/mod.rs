@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::parser::ValueSource;
 
 use super::Context;
 use crate::failure::{Exit, Failure};
@@ -43,10 +44,27 @@ pub struct Demo {
 }
 
 pub(super) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
+    let verb = context.matches.subcommand();
+    if verb.is_some_and(|(_, verb)| verb.value_source("archive") == Some(ValueSource::CommandLine)) {
+        let what = "the demo makes an archive of its own, in a folder";
+        return Err(Failure::new(Exit::Usage, what, "--archive", "leave it out, or name the folder with --folder"));
+    }
+    let dynamo = Embedded::start().await?;
+    let told = context.stop.unless_stopped(Box::pin(tell(context, args, &dynamo))).await;
+    told.ok_or_else(|| context.stop.stopped("the demo was stopped before its end", ""))??;
+    if args.keep_running {
+        context.out.note(&format!("The embedded DynamoDB stays up at {}; Ctrl-C ends it.", dynamo.url()));
+        context.stop.drain.cancelled().await;
+    }
+    dynamo.stop().await;
+    Ok(())
+}
+
+/// The story, from the first order to the proof.
+async fn tell(context: &Context, args: &Demo, dynamo: &Embedded) -> Result<(), Failure> {
     let begun = clock::now();
     let say = |text: String| context.out.note(&text);
     let folder = args.folder.clone().unwrap_or_else(free_folder);
-    let dynamo = Embedded::start().await?;
     let mut writer = Workload::create_table(dynamo.client(), Ids::random()).await?;
     say(format!(
         "An embedded DynamoDB runs at {}, with a table `{}` whose stream carries both images.",
@@ -70,7 +88,7 @@ pub(super) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
     let before = disaster.at.plus(-1);
     say(format!("Replaying {} as of {before}, the second before, into `{RESTORED}`.", workload::TABLE));
     let replayed = archiving.replay_into(dynamo.client(), before, RESTORED).await?;
-    let compared = compare(&dynamo, &truth).await?;
+    let compared = compare(dynamo, &truth).await?;
     say(format!("All {compared} items are as the writer knows them to have been, attribute by attribute."));
 
     let archive = archiving.stop_and_verify().await?;
@@ -81,11 +99,6 @@ pub(super) async fn run(context: &Context, args: &Demo) -> Result<(), Failure> {
     let report =
         Report::new(&folder, &dynamo.url(), writer.changes(), replayed.items, &disaster, &archive, begun.elapsed());
     context.out.summary(&report);
-    if args.keep_running {
-        say(format!("The embedded DynamoDB stays up at {}; Ctrl-C ends it.", dynamo.url()));
-        context.stop.drain.cancelled().await;
-    }
-    dynamo.stop().await;
     Ok(())
 }
 

@@ -73,11 +73,11 @@ impl Sink for FileSink {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::change::{KeyHash, Text};
 
-    pub(super) fn item(n: u128) -> Item {
+    pub(crate) fn item(n: u128) -> Item {
         Item {
             key_hash: KeyHash(n.to_be_bytes()),
             pk: Text::from(n.to_string()),
@@ -96,7 +96,7 @@ mod tests {
         sink.finish().await
     }
 
-    fn names(folder: &Path) -> Vec<String> {
+    pub(crate) fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
             folder.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();

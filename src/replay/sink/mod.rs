@@ -2,6 +2,7 @@
 
 pub mod dynamodb;
 mod file;
+mod folder;
 mod jsonl;
 mod parquet;
 mod partial;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 pub use file::FileSink;
+pub use folder::FolderSink;
 
 use crate::change::{KeyHash, Text};
 
@@ -95,6 +97,8 @@ pub enum FileForm {
 pub enum Destination {
     /// `file:PATH`
     File(PathBuf, FileForm),
+    /// `file:PATH/`: parts of `.jsonl.zst`
+    Folder(PathBuf),
     /// `dynamodb:TABLE`, a table that does not exist yet.
     Dynamodb(String),
 }
@@ -129,9 +133,10 @@ impl Destination {
     /// [`DestinationError`].
     pub fn parse(text: &str) -> Result<Self, DestinationError> {
         match text.split_once(':') {
-            Some(("file", path)) => match form(path) {
-                Some(form) => Ok(Self::File(path.into(), form)),
-                None => Err(DestinationError::Ending(path.to_owned())),
+            Some(("file", path)) => match (form(path), path.trim_end_matches('/')) {
+                (Some(form), _) => Ok(Self::File(path.into(), form)),
+                (None, folder) if folder.len() < path.len() && !folder.is_empty() => Ok(Self::Folder(folder.into())),
+                _ => Err(DestinationError::Ending(path.to_owned())),
             },
             Some(("dynamodb", table)) if is_table_name(table) => Ok(Self::Dynamodb(table.to_owned())),
             Some(("dynamodb", table)) => Err(DestinationError::TableName(table.to_owned())),
@@ -170,7 +175,8 @@ mod tests {
         for bad in ["b.jsonl", ""] {
             assert_eq!(wrong(bad), DestinationError::NoScheme(bad.into()));
         }
-        for bad in ["b.csv", "/a/.jsonl", "folder/", ""] {
+        assert_eq!(Destination::parse("file:a/b/"), Ok(Destination::Folder("a/b".into())));
+        for bad in ["b.csv", "/a/.jsonl", "folder", "/", ""] {
             assert_eq!(wrong(&format!("file:{bad}")), DestinationError::Ending(bad.into()));
         }
         for bad in ["x", "a b c"] {

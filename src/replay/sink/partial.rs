@@ -87,7 +87,8 @@ pub(super) fn failure(destination: &Path, error: &io::Error) -> SinkError {
     }
 }
 
-fn partial_path(destination: &Path) -> Option<PathBuf> {
+/// Where it lies until then.
+pub(super) fn partial_path(destination: &Path) -> Option<PathBuf> {
     let name = destination.file_name()?.to_str()?;
     Some(destination.with_file_name(format!(".{name}.partial")))
 }

@@ -31,6 +31,7 @@ async fn a_misspelt_word_is_refused_with_the_nearest_that_is_known() {
     let (shell, _world) = Shell::with_world(31).await;
     for (typed, words) in [
         ("lst", &["lst", "list"][..]),
+        ("demo --archive here", &["--archive", "--folder"]),
         ("demo --keep-runing", &["--keep-runing", "--keep-running"]),
         ("init --lock-day 3", &["--lock-day", "--lock-days"]),
         ("init --lock-days 0", &["--lock-days", "1.."]),

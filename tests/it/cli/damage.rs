@@ -5,17 +5,17 @@ use tailrace::manifest::entry::sha256;
 
 use super::*;
 
-/// The last entry of the log, and its path.
-fn last_entry(world: &World, shell: &Shell) -> (PathBuf, Vec<u8>) {
-    let log = shell.path("archive").join(world.table.folder()).join("log");
-    let path = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap().path()).max().unwrap();
-    let bytes = std::fs::read(&path).unwrap();
-    (path, bytes)
+/// The last entry of the only log, and its path.
+pub(super) fn last_entry(shell: &Shell) -> (PathBuf, Vec<u8>) {
+    let entries = files(&shell.path("archive"));
+    let last = entries.into_iter().rfind(|(path, _)| path.extension().is_some_and(|ending| ending == "entry"));
+    let (path, bytes) = last.unwrap();
+    (path, bytes.unwrap())
 }
 
 /// Writes an entry as another build may have: chained and hashed as it must be.
-fn append(world: &World, shell: &Shell, version: u64, actions: &Value) {
-    let (path, before) = last_entry(world, shell);
+pub(super) fn append(shell: &Shell, version: u64, actions: &Value) {
+    let (path, before) = last_entry(shell);
     let mut line: Value = serde_json::from_slice(before.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
     let n = line["n"].as_u64().unwrap() + 1;
     line["v"] = version.into();
@@ -52,8 +52,8 @@ async fn an_entry_or_action_that_must_be_read_and_is_not_known_stops_every_reade
     for (seed, version, actions, word) in
         [(12, 2, json!([]), "version 2"), (13, 1, teleported, "the action teleported, written by tailrace/9.8.7")]
     {
-        let (shell, world) = Shell::with_world(seed).await;
-        append(&world, &shell, version, &actions);
+        let (shell, _world) = Shell::with_world(seed).await;
+        append(&shell, version, &actions);
         for command in readers() {
             shell.refuses(&command, Exit::FormatNewer, &[word, "newer tailrace"]).await;
         }
@@ -62,8 +62,8 @@ async fn an_entry_or_action_that_must_be_read_and_is_not_known_stops_every_reade
 
 #[tokio::test]
 async fn an_action_that_only_writers_must_know_stops_no_reader() {
-    let (shell, world) = Shell::with_world(14).await;
-    append(&world, &shell, 1, &json!([{"action": "teleported", "need": "write"}]));
+    let (shell, _world) = Shell::with_world(14).await;
+    append(&shell, 1, &json!([{"action": "teleported", "need": "write"}]));
     for command in readers() {
         let ended = shell.run(&command).await;
         ended.is(0);
@@ -74,7 +74,7 @@ async fn an_action_that_only_writers_must_know_stops_no_reader() {
 #[tokio::test]
 async fn damaged_bytes_are_refused_by_whoever_reads_them_and_found_by_verify() {
     let (shell, world) = Shell::with_world(15).await;
-    let (log, bytes) = last_entry(&world, &shell);
+    let (log, bytes) = last_entry(&shell);
     let segment = world.manifest.segments.values().next().unwrap().path.clone();
     let file = shell.path("archive").join(world.table.folder()).join(&segment);
     let whole = std::fs::read(&file).unwrap();

@@ -2,6 +2,10 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification, StreamViewType};
 
+use serde_json::json;
+
+use super::damage::{append, last_entry};
+use super::places::on_a_full_disk;
 use super::*;
 
 /// `capture` until everything is archived, as fast as an endpoint that is not AWS's allows.
@@ -126,6 +130,59 @@ async fn a_stream_that_is_turned_off_is_drained_and_then_told() {
     capture.end().await.is(0);
 }
 
+/// Captures until the table's first changes are committed.
+async fn begun(dynamo: &Dynamo, shell: &Shell) {
+    dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+    put(dynamo, "orders", "a", "1").await;
+    let mut capture = shell.start(&["capture", "--table", "orders", "--settle", "1s", "--flush-age", "100ms", "-v"]);
+    capture.until("rows=1").await;
+    capture.signal("TERM");
+    capture.end().await.is(0);
+}
+
+#[tokio::test]
+async fn a_log_that_is_damaged_or_newer_gets_no_further_entry() {
+    let dynamo = Dynamo::start().await;
+    let shell = Shell::with_archive(&dynamo).await;
+    begun(&dynamo, &shell).await;
+    let (path, whole) = last_entry(&shell);
+    let writers = [once(&["orders"]), vec!["base", "--table", "orders", "--settle", "1s"]];
+    let mut bent = whole.clone();
+    bent[whole.len() / 2] ^= 1;
+    std::fs::write(&path, bent).unwrap();
+    for writer in &writers {
+        shell.refuses(writer, Exit::VerificationFailed, &["has no effect", "tailrace verify"]).await;
+    }
+    std::fs::write(&path, whole).unwrap();
+    append(&shell, 1, &json!([{"action": "teleported", "need": "write"}]));
+    for writer in &writers {
+        shell.refuses(writer, Exit::FormatNewer, &["teleported", "tailrace/9.8.7", "newer tailrace"]).await;
+    }
+    shell.run(&["verify"]).await.is(0);
+}
+
+#[tokio::test]
+async fn a_capture_on_a_full_disk_fails_and_the_next_one_goes_on() {
+    let dynamo = Dynamo::start().await;
+    let shell = Shell::with_archive(&dynamo).await;
+    begun(&dynamo, &shell).await;
+    let before = files(shell.folder.path());
+    put(&dynamo, "orders", "b", &"x".repeat(10_000)).await;
+    let capture = ["capture", "--table", "orders", "--settle", "1s", "--flush-age", "100ms"];
+    let full = on_a_full_disk(&shell, 1, &capture).end().await;
+    full.is(Exit::Failure as i32);
+    assert!(full.err.contains("File too large") && full.err.contains("mend what the store says"), "{full}");
+    let after = files(shell.folder.path());
+    let written = after.iter().filter(|(path, bytes)| bytes.is_some() && !before.contains_key(*path));
+    assert_eq!(written.count(), 0, "{after:?}");
+    let mut again = shell.start(&[&capture[..], &["-v"]].concat());
+    again.until("rows=1").await;
+    again.signal("TERM");
+    again.end().await.is(0);
+    let verified = shell.run(&["verify", "--json"]).await;
+    assert_eq!(verified.is(0).summary()["rows"], 2, "{verified}");
+}
+
 #[tokio::test]
 async fn the_whole_way_there_and_back() {
     let dynamo = Dynamo::start().await;
@@ -148,7 +205,7 @@ async fn the_whole_way_there_and_back() {
     shell.run(&["verify"]).await.is(0);
 
     let mut digests = std::collections::BTreeSet::new();
-    for into in ["file:a.jsonl", "file:a.jsonl.zst", "file:a.parquet", "dynamodb:copy"] {
+    for into in ["file:a.jsonl", "file:a.jsonl.zst", "file:a.parquet", "file:parts/", "dynamodb:copy"] {
         let replay = ["replay", "--table", "orders", "--at", "latest", "--json", "--into", into];
         let summary = shell.run(&replay).await.is(0).summary();
         assert_eq!(summary["items"], 30, "{summary}");

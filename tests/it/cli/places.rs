@@ -44,6 +44,7 @@ async fn nothing_but_init_makes_an_archive() {
     let made = shell.run(&["init", "--archive", "missing/inner"]).await;
     made.is(0);
     assert!(made.out.contains("tailrace capture --archive missing/inner"), "{made}");
+    shell.refuses(&["init", "--archive", "full/data.csv"], Exit::Failure, &["full/data.csv", "a file"]).await;
     shell.refuses(&["init", "--archive", "missing/inner"], Exit::DestinationNotEmpty, &["already"]).await;
     shell.refuses(&["init", "--archive", "x", "--lock-days", "3"], Exit::Usage, &["--lock-days", "cannot lock"]).await;
 }
@@ -135,7 +136,7 @@ async fn silent() {
 }
 
 /// A file cannot grow beyond this many blocks: what a full disk is to a writer.
-fn on_a_full_disk(shell: &Shell, blocks: u32, arguments: &[&str]) -> Running {
+pub(super) fn on_a_full_disk(shell: &Shell, blocks: u32, arguments: &[&str]) -> Running {
     let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
     let all = [&["-c", &script, env!("CARGO_BIN_EXE_tailrace")], arguments].concat();
     Running::start(shell.command("sh", &all))
@@ -150,20 +151,21 @@ async fn a_full_disk_fails_the_command_and_leaves_nothing_half_written() {
     assert!(files(&shell.path("new")).values().all(Option::is_none), "{:?}", files(&shell.path("new")));
 
     let (shell, mut world) = Shell::with_world(24).await;
-    for round in 0..40 {
+    for round in 0..4 {
         let keys: Vec<String> = (0..50).map(|n| format!("{round}-{n}-{}", "k".repeat(40))).collect();
         let changes: Vec<_> = keys.iter().map(|key| (key.as_str(), Some("v"))).collect();
         world.change(&changes).await;
     }
     let before = files(shell.folder.path());
-    for name in ["out.jsonl", "out.parquet"] {
+    for name in ["out.jsonl", "out.parquet", "out/"] {
         let into = format!("file:{name}");
         let replay = ["replay", "--table", "orders", "--at", "latest", "--into", &into];
-        let full = on_a_full_disk(&shell, 32, &replay).end().await;
+        let full = on_a_full_disk(&shell, 4, &replay).end().await;
         full.is(Exit::Failure as i32);
-        assert!(full.err.contains("File too large") && full.err.contains(name), "{full}");
+        assert!(full.err.contains("File too large") && full.err.contains("out"), "{full}");
         assert_eq!(files(shell.folder.path()), before, "{full}");
         shell.run(&replay).await.is(0);
-        std::fs::remove_file(shell.path(name)).unwrap();
+        let made = shell.path(name);
+        if made.is_dir() { std::fs::remove_dir_all(made) } else { std::fs::remove_file(made) }.unwrap();
     }
 }

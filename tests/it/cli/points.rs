@@ -102,10 +102,11 @@ async fn a_destination_that_exists_is_left_as_it_is() {
     shell.write("taken.jsonl", "mine");
     shell.write("taken.parquet", "");
     std::fs::create_dir(shell.path("folder.jsonl")).unwrap();
+    shell.write("folder.jsonl/mine", "");
     std::os::unix::fs::symlink("nowhere", shell.path("link.jsonl.zst")).unwrap();
-    for name in ["taken.jsonl", "taken.parquet", "folder.jsonl", "link.jsonl.zst"] {
+    for name in ["taken.jsonl", "taken.parquet", "folder.jsonl", "link.jsonl.zst", "folder.jsonl/", "taken.jsonl/"] {
         let into = format!("file:{name}");
-        let words = [name, "exists already"];
+        let words = [name.trim_end_matches('/'), "exists already"];
         refused(&shell, &["--at", "latest", "--into", &into], Exit::DestinationNotEmpty, &words).await;
     }
     let dynamo = Dynamo::start().await;
@@ -129,7 +130,7 @@ async fn a_destination_that_cannot_be_is_refused_with_the_nearest_that_can() {
         ("file:out.jsonl.zstd", &["did you mean .jsonl.zst?"]),
         ("file:out.parqet", &["did you mean .parquet?"]),
         ("file:out.csv", &["out.csv", ".jsonl, .jsonl.zst or .parquet"]),
-        ("file:folder/", &["folder/", ".jsonl"]),
+        ("file:folder", &["folder", "/ for a folder"]),
         ("dynamodb:a b", &["3 to 255 letters"]),
         ("", &["file:PATH"]),
     ] {

@@ -70,6 +70,15 @@ async fn a_second_signal_waits_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_demo_ends_when_it_is_told_to() {
+    let shell = Shell::new();
+    let mut demo = shell.start(&["demo", "--keep-running"]);
+    demo.until("while a shop writes orders to it").await;
+    demo.signal("INT");
+    demo.end().await.is(Exit::Interrupted as i32);
+}
+
+#[tokio::test]
 async fn a_replay_that_waits_ends_at_once_and_leaves_no_file() {
     let (shell, _world) = Shell::with_world(41).await;
     let before = files(shell.folder.path());
