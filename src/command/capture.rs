@@ -88,7 +88,8 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     outcome(done.len(), failed, &archive.location(), ended)
 }
 
-fn count(tables: usize) -> String {
+/// So many tables, in words.
+pub(super) fn count(tables: usize) -> String {
     if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") }
 }
 
@@ -161,7 +162,8 @@ fn outcome(done: usize, mut failed: Vec<Failure>, place: &str, ended: Option<Fai
 
 fn joined(exit: Exit, failed: &[Failure], place: &str) -> Failure {
     let reasons: Vec<String> = failed.iter().map(|failure| format!("{}: {}", failure.place, failure.what)).collect();
-    let what = format!("{} tables were not captured: {}", failed.len(), reasons.join("; "));
+    let were = if failed.len() == 1 { "was" } else { "were" };
+    let what = format!("{} {were} not captured: {}", count(failed.len()), reasons.join("; "));
     Failure::new(exit, what, place, "mend each table as its warning says; the others are not affected")
 }
 

@@ -44,7 +44,12 @@ pub(super) async fn describe(config: &SdkConfig, name: &TableName) -> Result<Tab
         return Ok(facts);
     }
     let what = format!("the live table is {}, not {name}", facts.identity);
-    Err(Failure::new(Exit::Usage, what, "--table", "use the credentials of that account, or leave account and id out"))
+    Err(Failure::new(
+        Exit::Usage,
+        what,
+        "--table",
+        "use the credentials and the region of that table, or leave account, region and id out",
+    ))
 }
 
 /// A table that is not there may be another's name misspelt: the region's own tables tell, if they may be listed.

@@ -115,13 +115,13 @@ impl Verb {
         }
     }
 
-    /// Whether the first signal only asks it to write what it holds.
+    /// Whether the first signal only asks it to end: it writes what it holds, or says what it leaves behind.
     #[must_use]
     pub const fn drains(&self) -> bool {
         match self {
             #[cfg(feature = "embedded")]
             Self::Demo(_) => true,
-            Self::Capture(_) | Self::Base(_) => true,
+            Self::Capture(_) | Self::Base(_) | Self::Replay(_) => true,
             _ => false,
         }
     }

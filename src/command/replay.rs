@@ -2,6 +2,7 @@
 
 mod report;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -60,6 +61,14 @@ pub struct Replay {
 }
 
 pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure> {
+    let filling = OnceLock::new();
+    let done = context.stop.unless_stopped(Box::pin(replay(context, args, &filling))).await;
+    let done = done.unwrap_or_else(|| Err(context.stop.stopped("the replay was stopped before its end", &args.table)));
+    done.map_err(|failure| left_behind(failure, filling.get()))
+}
+
+/// `filling` is set to the table that was made for it.
+async fn replay(context: &Context, args: &Replay, filling: &OnceLock<String>) -> Result<(), Failure> {
     let name: TableName = args.table.parse()?;
     let asked = args.asked(&context.matches)?;
     let destination = args.into.as_deref().map(Destination::parse).transpose();
@@ -79,10 +88,13 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &destination, config).await?;
-    let segments = Segments::new(std::sync::Arc::clone(&archive.store), timeline.table.folder());
+    if let Destination::Dynamodb(table) = destination {
+        filling.get_or_init(|| table);
+    }
+    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
     let point = plan.point.clone();
     let total = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, sink.as_mut()).await;
-    let total = total.map_err(|error| left_behind(error.to_failure(&place), &destination))?;
+    let total = total.map_err(|error| error.to_failure(&place))?;
     context.out.summary(&Replayed::of(&timeline.table, &point, &total, args.into.as_deref().unwrap_or_default()));
     Ok(())
 }
@@ -134,8 +146,8 @@ fn nearest_destination(error: &DestinationError) -> String {
 }
 
 /// A file is not there before it is whole; a table that was made is.
-fn left_behind(failure: Failure, destination: &Destination) -> Failure {
-    let Destination::Dynamodb(name) = destination else { return failure };
+fn left_behind(failure: Failure, table: Option<&String>) -> Failure {
+    let Some(name) = table else { return failure };
     let next = format!("{}; table {name} was made and may hold some of the items: delete it first", failure.next);
     Failure { next, ..failure }
 }
@@ -178,7 +190,7 @@ async fn plan(
     asked: &Asked,
     place: &str,
 ) -> Result<Plan, Failure> {
-    let segments = Segments::new(std::sync::Arc::clone(&archive.store), timeline.table.folder());
+    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
     let mut told = false;
     loop {
         timeline.load_all(&archive.location()).await?;

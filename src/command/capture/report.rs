@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{CaptureSummary, Ended};
+use super::{CaptureSummary, Ended, count};
 use crate::capture::{Observer, Progress};
 use crate::change::{Second, TableIdentity};
 use crate::command::coverage::Until;
@@ -94,7 +94,7 @@ impl fmt::Display for Summary {
         if self.tables + self.failed < 2 {
             return Ok(());
         }
-        write!(f, "{} tables, {} failed, {} changes", self.tables, self.failed, self.changes)
+        write!(f, "{} archived, {} failed, {} changes", count(self.tables), self.failed, self.changes)
     }
 }
 

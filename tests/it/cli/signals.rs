@@ -93,3 +93,24 @@ async fn a_replay_that_waits_ends_at_once_and_leaves_no_file() {
         assert_eq!(files(shell.folder.path()), before);
     }
 }
+
+#[tokio::test]
+async fn a_table_that_was_being_filled_is_named_when_the_replay_is_stopped() {
+    let (shell, mut world) = Shell::with_world(42).await;
+    let keys: Vec<String> = (0..100).map(|n| format!("key {n}")).collect();
+    world.change(&keys.iter().map(|key| (key.as_str(), Some("v"))).collect::<Vec<_>>()).await;
+    let dynamo = Dynamo::start().await;
+    let shell = shell.with_aws(&dynamo.config);
+    let slow = ["--write-units", "20", "--into", "dynamodb:copy", "--json"];
+    let mut running = shell.start(&[&["replay", "--table", "orders", "--at", "latest"], &slow[..]].concat());
+    running.until("\"plan\"").await;
+    let count = async || dynamo.client.scan().table_name("copy").send().await.map_or(0, |scanned| scanned.count);
+    while count().await == 0 {
+        clock::sleep(Duration::from_millis(50)).await;
+    }
+    running.signal("TERM");
+    let ended = running.end().await;
+    ended.is(Exit::Terminated as i32);
+    assert!(count().await < 101, "it was not stopped");
+    assert!(ended.error()["next"].as_str().unwrap().contains("copy was made and may hold some"), "{ended}");
+}
