@@ -1,321 +1,269 @@
-"""The commit log of one table, read and folded as `schemas/README.md` states it. Written from that page alone."""
+"""The commit log of one table: the bytes of its entries, the way past invalid ones, packs and folds as short cuts.
 
-import datetime
+Written from `schemas/README.md` alone. `read` folds from entry 0; `read(…, by="folds")` opens the way a writer does.
+Both give the same manifest, or the archive is wrong.
+"""
+
+import functools
 import hashlib
-import json
-from dataclasses import dataclass, field
+import io
+import struct
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+import shape
+from manifest import Manifest
+from moments import Invalid, Newer, Refused, parse, rfc3339, second  # noqa: F401 (others import them from here)
 
 VERSION = 1
+PACKED = 10_000
 
 
-class Refused(Exception):
-    """The log does not allow an answer, or is not what the format says."""
+def sha256(blob):
+    return hashlib.sha256(blob).hexdigest()
 
 
-def second(text):
-    """RFC 3339 with Z and whole seconds -> seconds since 1970."""
-    if not text.endswith("Z") or "." in text:
-        raise Refused(f"{text!r} is no whole second in UTC")
-    at = datetime.datetime.fromisoformat(text[:-1]).replace(tzinfo=datetime.timezone.utc)
-    return int(at.timestamp())
-
-
-def rfc3339(at):
-    """Seconds since 1970 -> RFC 3339."""
-    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def unique(pairs):
-    """Refuses repeated member names."""
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise Refused("a member name is repeated")
-    return members
-
-
-@dataclass
-class Shard:
-    """One shard of the folded log."""
-
-    parent: str | None
-    unlisted: bool
-    barred: bool
-    rank: int
-    start: int
-    through: int
-    floor: int
-    cut: int
-    closed: bool = False
-    released: bool = False
-
-
-@dataclass
-class Gap:
-    """Seconds `[from_cut, to_cut]` in which changes may be missing."""
-
-    id: str
-    reason: str
-    from_cut: float
-    to_cut: float
-
-    def meets(self, after, through):
-        """Whether it has a second in `(after, through]`."""
-        return self.from_cut <= through and self.to_cut > after
-
-
-@dataclass
-class Base:
-    """A committed image of the whole table."""
-
-    n: int
-    kind: str
-    fence: int
-    complete_at: int
-    segments: list
-
-
-@dataclass
-class Manifest:
-    """What the folded log says."""
-
-    next: int = 0
-    tail: str | None = None
-    fold_n: int = -1
-    epochs: dict = field(default_factory=dict)
-    borders: dict = field(default_factory=dict)
-    shards: dict = field(default_factory=dict)
-    awaited: dict = field(default_factory=dict)
-    gaps: list = field(default_factory=list)
-    segments: dict = field(default_factory=dict)
-    spans: list = field(default_factory=list)
-    bases: list = field(default_factory=list)
-    intents: dict = field(default_factory=dict)
-    paths: set = field(default_factory=set)
-    collected: set = field(default_factory=set)
-    sealed: dict = field(default_factory=dict)
-    acknowledged: dict = field(default_factory=dict)
-    closed_through: int | None = None
-
-    def check(self, holds, why):
-        if not holds:
-            raise Refused(f"entry {self.next}: {why}")
-
-    def apply(self, entry):
-        """Folds one entry in; raises Refused where a predicate does not hold."""
-        self.before, self.gap_count = self.closed_through, 0
-        if entry["fold"] is not None:
-            self.check(entry["fold"]["n"] >= self.fold_n, "the fold pointer fell")
-            self.fold_n = entry["fold"]["n"]
-        for action in entry["actions"]:
-            self.action(entry, action)
-        self.check(all(s.closed for s in self.shards.values() if s.barred), "a barred shard is not closed in its entry")
-        floors = [s.floor for key, s in self.shards.items() if not s.released and key[0] not in self.borders]
-        floors += [floor for (epoch, _), (_, _, floor) in self.awaited.items() if epoch not in self.borders]
-        if floors:
-            lowest = min(floors)
-            self.check(self.closed_through is None or lowest >= self.closed_through, "closed_through fell")
-            self.closed_through = lowest
-
-    def action(self, entry, action):
-        handler = getattr(self, "on_" + action["action"], None)
-        if handler is None:
-            self.check(action.get("need", "read") != "read", f"unknown action {action['action']}, which readers need")
-            return
-        handler(entry, {k: v for k, v in action.items() if k not in ("action", "need")})
-
-    def shard(self, a):
-        shard = self.shards.get((a["epoch"], a["shard"]))
-        self.check(shard is not None, f"shard {a['shard']} is not in the log")
-        return shard
-
-    def on_epoch_started(self, _, a):
-        self.check(a["epoch"] == len(self.epochs) + 1, "epochs number without holes")
-        self.check(all(e in self.borders for e in self.epochs), "the epoch before is still open")
-        self.epochs[a["epoch"]] = dict(a, floor=second(a["floor"]), created=second(a["created"]), n=self.next)
-
-    def on_epoch_closed(self, _, a):
-        epoch = a["epoch"]
-        self.check(epoch in self.epochs and epoch not in self.borders, "no such open epoch")
-        self.check(all(s.closed for key, s in self.shards.items() if key[0] == epoch), "a shard is open")
-        self.check(not any(key[0] == epoch for key in self.awaited), "a shard is awaited")
-        self.borders[epoch] = self.before + 1
-
-    def on_shard_awaited(self, _, a):
-        key = (a["epoch"], a["shard"])
-        self.check(key not in self.shards and key not in self.awaited, "the shard stands already")
-        self.awaited[key] = (a["parent"], int(a["start"]), second(a["floor"]))
-
-    def on_shard_opened(self, _, a):
-        key = (a["epoch"], a["shard"])
-        self.check(a["epoch"] in self.epochs and a["epoch"] not in self.borders, "the epoch is not open")
-        self.check(key not in self.shards, "the shard was opened before")
-        floor, cut, start = second(a["floor"]), second(a["cut"]), int(a["start"])
-        least = self.epochs[a["epoch"]]["floor"]
-        awaited = self.awaited.pop(key, None)
-        if awaited:
-            self.check((a.get("parent"), start, floor) == awaited, "the opening differs from what was awaited")
-        else:
-            self.check(floor >= max(least, self.before or least), "floor is too low")
-        parent = self.shards.get((a["epoch"], a.get("parent")))
-        if parent:
-            self.check(parent.closed, "the parent is open")
-            self.check(awaited or floor >= parent.floor and cut >= parent.cut, "below its parent")
-            self.check(a["rank"] > parent.rank, "rank is not above its parent's")
-        self.shards[key] = Shard(
-            a.get("parent"), a.get("unlisted", False), a.get("barred", False), a["rank"], start, start - 1, floor, cut)
-
-    def on_shard_closed(self, _, a):
-        shard = self.shard(a)
-        self.check(not shard.closed and int(a["through"]) == shard.through, "closing differs from the shard")
-        shard.closed = True
-
-    def on_shard_released(self, _, a):
-        shard = self.shard(a)
-        self.check(shard.closed and not shard.released, "release of a shard that is not closed")
-        shard.released = True
-
-    def on_heartbeat(self, _, a):
-        shard = self.shard(a)
-        self.check(not shard.closed and int(a["through"]) == shard.through, "heartbeat differs from the shard")
-        self.check(second(a["floor"]) >= shard.floor, "floor fell")
-        shard.floor = second(a["floor"])
-
-    def on_segments(self, _, a):
-        for meta in a["segments"]:
-            self.name(meta)
-            self.check(not self.sealed or meta["dt"] > max(self.sealed), "a row enters a sealed day")
-            self.segments[meta["path"]] = meta
-        self.check(sum(m["rows"] for m in a["segments"]) == sum(s["rows"] for s in a["spans"]), "rows outside spans")
-        for span in a["spans"]:
-            self.span(span)
-            self.spans.append((self.next, [m["path"] for m in a["segments"]], span))
-
-    def span(self, span):
-        shard, gap = self.shard(span), span.get("gap")
-        after, through, cut = int(span["after"]), int(span["through"]), second(span["cut"])
-        self.check(not shard.closed and shard.through == after, "the span does not chain")
-        self.check(through > after or gap and through == after, "an empty span")
-        self.check((span["rows"] == 0) == bool(gap), "rows and gap")
-        self.check(cut >= shard.cut, "cut fell")
-        if gap:
-            start, end, floor = second(gap["from_cut"]), second(gap["to_cut"]), second(span["floor"])
-            self.check(start == shard.floor + 1 and start <= end, "the gap does not begin behind the floor")
-            self.check(self.before is None or start > self.before, "the gap begins at or before closed_through")
-            lifts, keeps = (cut, floor) == (end, end - 1), (cut, floor) == (shard.cut, shard.floor)
-            self.check(lifts and gap["reason"] != "barred" or keeps and gap["reason"] != "not_found", "cut and floor")
-            self.check(floor >= shard.floor, "floor fell")
-            self.add_gap(gap["reason"], start, end)
-            shard.floor = floor
-        else:
-            self.check(not shard.barred and cut > shard.floor, "cut is at or below the floor")
-            shard.floor = max(shard.floor, cut - 1)
-        for at in span.get("unknown", []):
-            self.add_gap("unknown", second(at), second(at))
-        shard.through, shard.cut = through, cut
-
-    def add_gap(self, reason, start, end):
-        self.gaps.append(Gap(f"{self.next}.{self.gap_count}", reason, start, end))
-        self.gap_count += 1
-
-    def name(self, meta):
-        self.check(meta["path"] not in self.paths | self.collected, f"{meta['path']} was named before")
-        self.paths.add(meta["path"])
-
-    def on_definition(self, _, a):
-        self.definition = a
-
-    def on_seal_started(self, _, a):
-        self.intents[self.next] = a
-
-    def on_seal(self, _, a):
-        intent = self.intents.pop(a["intent"], None)
-        self.check(intent is not None and "day" in intent, "no such seal intent")
-        inputs = [self.segments.pop(path) for path in intent["inputs"]]
-        total = lambda metas: (sum(m["rows"] for m in metas), sum(int(m["row_digest"], 16) for m in metas) % 2**128)
-        self.check(total(inputs) == total(a["segments"]), "the seal does not conserve its rows")
-        for meta in a["segments"]:
-            self.name(meta)
-            self.segments[meta["path"]] = meta
-        self.sealed[intent["day"]] = intent["inputs"]
-
-    def on_base_started(self, entry, a):
-        self.intents[self.next] = dict(a, writer=entry["writer"]["id"])
-
-    def on_base(self, entry, a):
-        if a["kind"] == "empty":
-            started = entry["actions"][0]
-            first = len(self.epochs) == 1 and self.epochs[1]["n"] == self.next
-            self.check(first and "checked" in a, f"an empty base outside the first epoch's entry ({started['action']})")
-        else:
-            intent = self.intents.pop(a.get("intent"), None)
-            self.check(intent is not None and "kind" in intent, "no such base intent")
-            self.check(intent["fence"] == a["fence"] and intent["kind"] == a["kind"], "the base differs from its intent")
-            self.check(a["kind"] != "scan" or intent["writer"] == entry["writer"]["id"], "another's scan")
-        for meta in a["segments"]:
-            self.name(meta)
-        self.bases.append(Base(self.next, a["kind"], second(a["fence"]), second(a["complete_at"]), a["segments"]))
-
-    def on_intent_abandoned(self, _, a):
-        self.check(self.intents.pop(a["intent"], None) is not None, "no such intent")
-
-    def on_gap_acknowledged(self, _, a):
-        self.check(any(g.id == a["gap"] for g in self.gaps), "no such gap")
-        self.acknowledged[a["gap"]] = a["reason"]
-
-    def on_collect(self, _, a):
-        self.check(not set(a["paths"]) & set(self.segments), "a live path is collected")
-        self.collected |= set(a["paths"])
-
-    def on_coverage_ended(self, _, a):
-        self.coverage_ended = a["reason"]
-
-    def all_gaps(self):
-        """Committed gaps, epoch borders, and the unknown time before the first epoch."""
-        found = list(self.gaps)
-        for epoch, facts in self.epochs.items():
-            if epoch == 1:
-                known = any(b.kind == "empty" for b in self.bases)
-                found.append(Gap("before the first epoch", "border", float("-inf"), facts["floor"] + (not known)))
-            if epoch in self.borders:
-                end = float("inf")
-                if epoch + 1 in self.epochs:
-                    cuts = [s.cut for key, s in self.shards.items() if key[0] == epoch]
-                    end = max([self.epochs[epoch + 1]["floor"] + 1, *cuts])
-                found.append(Gap(f"between epochs {epoch} and {epoch + 1}", "border", self.borders[epoch], end))
-        return found
+def unzstd(blob):
+    """Decompresses; None if it cannot be."""
+    try:
+        return pa.CompressedInputStream(pa.BufferReader(blob), "zstd").read()
+    except (OSError, pa.ArrowInvalid):
+        return None
 
 
 def split(blob, n):
     """The JSON of an entry's bytes, after its own hash was checked."""
     lines = blob.split(b"\n")
-    if len(lines) != 3 or lines[2] or hashlib.sha256(lines[0]).hexdigest().encode() != lines[1]:
-        raise Refused(f"entry {n} fails its hash")
-    entry = json.loads(lines[0], object_pairs_hook=unique)
-    if entry["v"] != VERSION:
-        raise Refused(f"entry {n} has version {entry['v']}: a newer program wrote it")
+    if len(lines) != 3 or lines[2] or b"\r" in blob or sha256(lines[0]).encode() != lines[1]:
+        raise Invalid(f"entry {n} fails its hash")
+    try:
+        entry = parse(lines[0])
+    except (ValueError, RecursionError) as why:
+        raise Invalid(f"entry {n}: {why}") from None
+    if isinstance(entry, dict) and "v" in entry and (type(entry["v"]) is not int or entry["v"] != VERSION):
+        raise Newer(f"entry {n} has version {entry['v']}: a newer program wrote it")
+    try:
+        shape.is_a("entry.v1.schema.json", entry)
+    except shape.Misshapen as why:
+        raise Invalid(f"entry {n}: {why}") from None
+    voids = [a for a in entry["actions"] if a["action"] == "void"]
+    if voids and len(entry["actions"]) != 1:
+        raise Invalid(f"entry {n}: a void does not stand alone")
     return entry
 
 
-def read(archive, folder):
-    """All entries of a table's log from 0 to the tail, checked and folded."""
-    birth = archive.get_oldest("archive.json")
-    if birth is None:
-        raise Refused("this is no archive: archive.json is missing")
-    body, _, tail = birth.rpartition(b',"sha256":"')
-    if tail != hashlib.sha256(body).hexdigest().encode() + b'"}\n':
-        raise Refused("archive.json fails its hash")
-    if json.loads(birth)["format"] != 1:
-        raise Refused("the archive's format is newer")
-    manifest = Manifest()
-    while (blob := archive.get_oldest(f"{folder}/log/{manifest.next:020}.entry")) is not None:
-        entry = split(blob, manifest.next)
-        if entry["n"] != manifest.next or entry["prev_sha256"] != manifest.tail:
-            raise Refused(f"entry {manifest.next} breaks the chain")
-        if any(a["action"] == "void" for a in entry["actions"]):
-            raise Refused(f"entry {manifest.next} voids a range: this reader does not look past invalid entries")
+@dataclass
+class Slot:
+    """The bytes that lie at one number, and what they say or why they say nothing."""
+
+    n: int
+    blob: bytes
+
+    @functools.cached_property
+    def sha(self):
+        return sha256(self.blob)
+
+    @functools.cached_property
+    def read(self):
+        """(entry, fault)."""
+        try:
+            return split(self.blob, self.n), None
+        except Refused as fault:
+            return None, fault
+
+    def entry(self, before):
+        """The entry, if it follows the object whose hash is `before`."""
+        entry, fault = self.read
+        if fault:
+            raise fault
+        if entry["n"] != self.n or entry["prev_sha256"] != before:
+            raise Invalid(f"entry {self.n} breaks the chain")
+        return entry
+
+    def void(self):
+        entry, _ = self.read
+        return next((a for a in entry["actions"] if a["action"] == "void"), None) if entry else None
+
+
+def take(manifest, slot, skipped=False):
+    """Folds one slot in; a skipped one counts with its number and hash only."""
+    entry = None if skipped else slot.entry(manifest.tail)
+    if entry is not None:
         manifest.apply(entry)
-        manifest.next += 1
-        manifest.tail = hashlib.sha256(blob).hexdigest()
-    if manifest.next == 0:
+    manifest.next, manifest.tail = slot.n + 1, slot.sha
+    manifest.version_id = None
+
+
+class History:
+    """All slots from entry 0, folded with every void in its place."""
+
+    def __init__(self, slots):
+        self.slots = slots
+        self.voids = {}
+
+    def skipped(self, extra=()):
+        ranges = [v["range"] for v in self.voids.values()] + list(extra)
+        return lambda n: any(low <= n <= high for low, high in ranges)
+
+    def state(self, upto, extra=()):
+        """The fold of the first `upto` slots, without what voids (and `extra`) take out."""
+        manifest, skip = Manifest(), self.skipped(extra)
+        for slot in self.slots[:upto]:
+            if slot.n in self.voids and not skip(slot.n):
+                slot.entry(manifest.tail)
+                self.settle(manifest, slot, self.voids[slot.n])
+            else:
+                take(manifest, slot, skip(slot.n))
+        return manifest
+
+    def settle(self, manifest, slot, void):
+        manifest.closed_through = void["closed_through"] if manifest.closed_through is None else manifest.closed_through
+        manifest.point(slot.read[0]["fold"])
+        manifest.at = slot.read[0]["at"]
+        manifest.settle(void["paths"], void["collected"])
+        manifest.next, manifest.tail = slot.n + 1, slot.sha
+
+    def past(self, before, slot):
+        """The state after the void in `slot`, if it is valid; `before` is the state that it changes."""
+        action = slot.void()
+        low, high = action["from"], action["to"]
+        if not low <= high < slot.n:
+            raise Invalid(f"entry {slot.n}: a void of a range that does not lie before it")
+        after = self.state(slot.n, [(low, high)])
+        slot.entry(after.tail)
+        void = dict(range=(low, high), paths=set(before.paths), collected=set(before.collected), closed_through=before.closed_through)
+        void["paths"] |= after.paths
+        void["collected"] |= after.collected
+        self.settle(after, slot, void)
+        self.voids[slot.n] = void
+        return after
+
+    def look_ahead(self, n):
+        """The state after the first valid void that covers n, or None."""
+        for slot in self.slots[n + 1:]:
+            action = slot.void()
+            if not action or not action["from"] <= n <= action["to"]:
+                continue
+            try:
+                return self.past(self.state(n), slot)
+            except Invalid:
+                continue
+        return None
+
+    def states(self):
+        """The manifest after every entry that is reached; the last one says in `stopped` why, if it is not the tail's."""
+        manifest = Manifest()
+        while manifest.next < len(self.slots):
+            slot, n = self.slots[manifest.next], manifest.next
+            try:
+                if slot.void():
+                    slot.entry(manifest.tail)
+                    manifest = self.past(manifest, slot)
+                else:
+                    take(manifest, slot)
+            except (Invalid, Newer) as fault:
+                found = self.look_ahead(n)
+                if found is None and isinstance(fault, Newer):
+                    raise
+                manifest = found or self.state(n)
+                if found is None:
+                    manifest.stopped = str(fault)
+                    yield manifest
+                    return
+            yield manifest
+
+    def fold(self):
+        """What is true after the last entry that has an effect."""
+        manifest = Manifest()
+        for manifest in self.states():
+            pass
+        return manifest
+
+
+def entry_path(folder, n):
+    return f"{folder}/log/{n:020}.entry"
+
+
+def birth(archive):
+    """archive.json, if this program may read what it describes."""
+    blob = archive.get_oldest("archive.json")
+    if blob is None:
+        raise Refused("this is no archive: archive.json is missing")
+    try:
+        facts = parse(blob)
+        newer = type(facts["format"]) is int and facts["format"] > 1
+    except (ValueError, KeyError, TypeError):
+        raise Refused("archive.json is not what the format says") from None
+    if newer:
+        raise Newer(f"the archive has format {facts['format']}, which is newer")
+    try:
+        shape.is_a("archive.v1.schema.json", facts)
+    except shape.Misshapen as why:
+        raise Refused(f"archive.json: {why}") from None
+    return facts
+
+
+def slots(archive, folder, first=0):
+    """All slots from `first` to the tail. A listing is a hint, but one that shows a later entry proves a hole."""
+    found = []
+    while (blob := archive.get_oldest(entry_path(folder, first + len(found)))) is not None:
+        found.append(Slot(first + len(found), blob))
+    end = first + len(found)
+    for name in archive.names(f"{folder}/log"):
+        if name.endswith(".entry") and name[:-6].isdigit() and int(name[:-6]) > end:
+            raise Refused(f"entry {end} is LOST: {name} stands behind it")
+    return found
+
+
+def unpack(blob, first):
+    """The slots that a pack holds, or None if it is no pack."""
+    stream = unzstd(blob)
+    if stream is None:
+        return None
+    found, source = [], io.BytesIO(stream)
+    while head := source.read(4):
+        if len(head) != 4 or len(body := source.read(struct.unpack(">I", head)[0])) != struct.unpack(">I", head)[0]:
+            return None
+        found.append(Slot(first + len(found), body))
+    return found
+
+
+def packed(archive, folder):
+    """Slots from packs, from entry 0 on: they count once a slot that was read chains on them, so the reader compares its ends."""
+    found = []
+    while (blob := archive.get(f"{folder}/pack/{len(found):010}-{len(found) + PACKED - 1:010}.zst")) is not None:
+        part = unpack(blob, len(found))
+        if part is None or len(part) != PACKED:
+            break
+        found += part
+    return found
+
+
+def bound(found, after):
+    """Packed slots are worth what the slots after them say of the last one."""
+    before = after[0].read[0]["prev_sha256"] if after and after[0].read[0] else None
+    for slot in reversed(found):
+        if slot.sha != before or slot.read[0] is None:
+            return False
+        before = slot.read[0]["prev_sha256"]
+    return before is None
+
+
+def read(archive, folder, by="entries"):
+    """The manifest of a table's log, checked from entry 0; `by`: "entries", "packs" or "folds"."""
+    birth(archive)
+    if by == "folds":
+        import folds
+
+        manifest = folds.open_at_tail(archive, folder)
+        if manifest is not None:
+            return manifest
+    found = packed(archive, folder) if by == "packs" else []
+    after = slots(archive, folder, len(found))
+    if found and not bound(found, after):
+        found, after = [], slots(archive, folder)
+    history = History(found + after)
+    if not history.slots:
         raise Refused(f"{folder} has no log")
-    return manifest
+    return history.fold()

@@ -27,6 +27,13 @@ class Folder:
             return []
         return sorted(name for name in os.listdir(path) if os.path.isdir(os.path.join(path, name)))
 
+    def names(self, prefix):
+        """Names of the objects directly under `prefix`; a name that begins with `.` is none."""
+        path = os.path.join(self.root, prefix)
+        if not os.path.isdir(path):
+            return []
+        return sorted(name for name in os.listdir(path) if os.path.isfile(os.path.join(path, name)) and not name.startswith("."))
+
 
 class Bucket:
     """An archive in S3; endpoint and credentials come from the environment."""
@@ -66,6 +73,13 @@ class Bucket:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start, Delimiter="/")
         for page in pages:
             found += [p["Prefix"][len(start):].rstrip("/") for p in page.get("CommonPrefixes", [])]
+        return sorted(found)
+
+    def names(self, prefix):
+        """Names of the objects directly under `prefix`."""
+        start, found = self.key(prefix).rstrip("/") + "/", []
+        for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start, Delimiter="/"):
+            found += [o["Key"][len(start):] for o in page.get("Contents", [])]
         return sorted(found)
 
 

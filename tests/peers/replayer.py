@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """An independent replayer: the image of a table at a second or a sequence number, from `schemas/` alone.
 
-    replayer.py ARCHIVE TABLE --at 2026-11-22T10:00:00Z [--count | --digest]
+    replayer.py ARCHIVE TABLE --at 2026-11-22T10:00:00Z [--proven] [--accept-gap 42.0] [--count | --digest]
     replayer.py ARCHIVE TABLE --at-sequence 000000000000000000042
-    replayer.py ARCHIVE TABLE --check            every committed segment against the log, every row once
+    replayer.py ARCHIVE TABLE --check            everything that the page lets a reader check, from entry 0
 
 Prints one JSON line per item, sorted by key; the last line on stderr says from where the answer comes.
 Exit 0, or 1 with a reason when the archive does not allow the answer.
@@ -24,20 +24,30 @@ from objects import find_table, open_archive
 class Table:
     """One table of an archive: its folded log, and its rows by key."""
 
-    def __init__(self, url, name):
+    def __init__(self, url, name, by="entries", accepted=()):
         self.archive = open_archive(url)
         self.folder = find_table(self.archive, name)
-        self.manifest = read(self.archive, self.folder)
+        self.manifest = read(self.archive, self.folder, by)
+        self.accepted = set(accepted)
         self._keys = None
+
+    def key_types(self):
+        """Types of the key by epoch."""
+        return {epoch: segments.key_types(facts["keys"]) for epoch, facts in self.manifest.epochs.items()}
+
+    def rows(self):
+        """All committed changes, segment by segment."""
+        types, bits = self.key_types(), self.manifest.bits
+        for path, meta in self.manifest.segments.items():
+            yield from segments.changes(self.archive, self.folder, meta, types, bits.get(path))
 
     def keys(self):
         """All committed changes by key, each list in order of position. UNKNOWN rows belong to no key: they are gaps."""
         if self._keys is None:
             found = collections.defaultdict(list)
-            for meta in self.manifest.segments.values():
-                for row in segments.changes(self.archive, self.folder, meta):
-                    if row.kind != "UNKNOWN":
-                        found[row.key].append(row)
+            for row in self.rows():
+                if row.kind != "UNKNOWN":
+                    found[row.key].append(row)
             for rows in found.values():
                 rows.sort(key=lambda row: row.position)
             self._keys = found
@@ -45,16 +55,38 @@ class Table:
 
     def base(self, base):
         """A base's images (JSON text) by key."""
-        return {
-            key: image for meta in base.segments for key, image in segments.base_rows(self.archive, self.folder, meta)
-        }
+        types, bits, found = self.key_types()[max(self.manifest.epochs)], self.manifest.bits, {}
+        for meta in base.segments:
+            for key, image in segments.base_rows(self.archive, self.folder, meta, types, bits.get(meta["path"])):
+                if key in found:
+                    raise Refused(f"{meta['path']} holds {key}, which the base has already")
+                found[key] = image
+        return found
 
     def gap_in(self, after, through):
-        return next((g for g in self.manifest.all_gaps() if g.meets(after, through)), None)
+        gaps = (g for g in self.manifest.all_gaps() if g.id not in self.accepted)
+        return next((g for g in gaps if g.meets(after, through)), None)
+
+    def final(self, at, proven=False):
+        """Refuses a second after which more may arrive."""
+        name = "proven_through" if proven else "closed_through"
+        limit = getattr(self.manifest, name)
+        if limit is None or at > limit:
+            stopped = f"; {self.manifest.stopped}" if self.manifest.stopped else ""
+            raise Refused(f"{rfc3339(at)} is after {name} ({limit and rfc3339(limit)}): more may arrive{stopped}")
+
+    def label(self, at):
+        """What is said with an answer: rows or gaps came to light after it was final."""
+        said = ", labelled late" if any(start <= at < end for start, end in self.manifest.late) else ""
+        return said + (f", the log is served only up to its fault: {self.manifest.stopped}" if self.manifest.stopped else "")
 
 
 def after_image(row):
     return None if row.kind == "REMOVE" else json.loads(row.new_image)
+
+
+def newest(bases):
+    return max(bases, key=lambda b: (b.complete_at, b.n))
 
 
 def forward(table, base, counts, until):
@@ -91,24 +123,36 @@ def backward_key(table, rows, base_image, base, at):
     return base_image
 
 
-def image_at(table, at):
-    """({key: image}, how) at the second `at`."""
-    closed = table.manifest.closed_through
-    if closed is None or at > closed:
-        raise Refused(f"{rfc3339(at)} is after closed_through ({closed and rfc3339(closed)}): more may arrive")
-    before = [b for b in table.manifest.bases if b.complete_at <= at]
-    if before:
-        base = max(before, key=lambda b: (b.complete_at, b.n))
-        if not table.gap_in(base.fence, at):
-            return forward(table, base, lambda row: row.cut_at <= at, at), f"forward from the {base.kind} base of entry {base.n}"
-    later = [b for b in table.manifest.bases if b.complete_at > at]
-    if not later:
-        raise Refused("no base serves that time: keys that never changed are unknown")
-    base = min(later, key=lambda b: (b.complete_at, b.n))
+def backward(table, base, at):
+    """The image at `at` from what lies between it and the first base after it."""
+    for epoch, facts in table.manifest.epochs.items():
+        ends = table.manifest.borders.get(epoch, float("inf"))
+        if facts["view_type"] == "NEW_IMAGE" and at < ends and facts["floor"] < base.complete_at:
+            raise Refused("no base serves that time forward, and the stream carries no old images")
     stored = {key: json.loads(text) for key, text in table.base(base).items()}
     keys = table.keys()
     found = {k: backward_key(table, keys.get(k, []), stored.get(k), base, at) for k in set(keys) | set(stored)}
-    return {k: v for k, v in found.items() if v is not None}, f"backward to the {base.kind} base of entry {base.n}"
+    if table.gap_in(at, base.complete_at):
+        # Keys that nobody here has heard of may have lived and died in the gap.
+        raise Refused("a gap lies between that time and the base after it")
+    return {k: v for k, v in found.items() if v is not None}
+
+
+def image_at(table, at, proven=False):
+    """({key: image}, how) at the second `at`."""
+    table.final(at, proven)
+    before = [b for b in table.manifest.bases if b.complete_at <= at]
+    if before:
+        base = newest(before)
+        if not table.gap_in(base.fence, at):
+            image = forward(table, base, lambda row: row.cut_at <= at, at)
+            return image, f"forward from the {base.kind} base of entry {base.n}{table.label(at)}"
+    later = [b for b in table.manifest.bases if b.complete_at > at]
+    if not later:
+        raise Refused("no base serves that time: keys that never changed are unknown")
+    first = min(b.complete_at for b in later)
+    base = newest(b for b in later if b.complete_at == first)
+    return backward(table, base, at), f"backward to the {base.kind} base of entry {base.n}{table.label(at)}"
 
 
 def ancestors(manifest, epoch, shard):
@@ -120,50 +164,27 @@ def ancestors(manifest, epoch, shard):
     return found
 
 
-def image_at_sequence(table, sequence):
-    """({key: image}, how) after the change with that sequence number in the newest epoch."""
+def image_at_sequence(table, sequence, inclusive=True):
+    """({key: image}, how) after (or just before) the change with that sequence number in the newest epoch."""
     manifest = table.manifest
     epoch = max(manifest.epochs)
     edge = [r for rows in table.keys().values() for r in rows if r.position[0] == epoch and r.position[2] == sequence]
     if len(edge) != 1:
         raise Refused(f"{len(edge)} changes of epoch {epoch} have sequence number {sequence}")
     edge, above = edge[0], ancestors(manifest, epoch, edge[0].shard)
+    table.final(edge.cut_at)
 
     def counts(row):
         if row.cut_at != edge.cut_at:
             return row.cut_at < edge.cut_at
-        return row.shard in above or row.shard == edge.shard and row.position[2] <= sequence
+        own = row.shard == edge.shard and (row.position[2] < sequence or inclusive and row.position[2] == sequence)
+        return row.position[0] == epoch and (row.shard in above or own)
 
     bases = [b for b in manifest.bases if b.complete_at < edge.cut_at]
     if not bases:
         raise Refused("no base lies before that change")
-    base = max(bases, key=lambda b: (b.complete_at, b.n))
-    return forward(table, base, counts, edge.cut_at), f"forward from the {base.kind} base of entry {base.n}"
-
-
-def check(table):
-    """Every committed row lies once in the span that claims it; returns the number of rows."""
-    manifest, seen = table.manifest, collections.Counter()
-    for meta in manifest.segments.values():
-        for row in segments.changes(table.archive, table.folder, meta):
-            seen[row.position[0], row.shard, row.position[2]] += 1
-    twice = [key for key, count in seen.items() if count > 1]
-    if twice:
-        raise Refused(f"{len(twice)} changes stand twice, the first is {twice[0]}")
-    by_shard = collections.defaultdict(list)
-    for epoch, shard, sequence in seen:
-        by_shard[epoch, shard].append(sequence)
-    claimed = 0
-    for n, _, span in manifest.spans:
-        inside = [s for s in by_shard[span["epoch"], span["shard"]] if int(span["after"]) < s <= int(span["through"])]
-        if len(inside) != span["rows"]:
-            raise Refused(f"entry {n}: a span of {span['shard']} claims {span['rows']} rows, {len(inside)} are there")
-        claimed += span["rows"]
-    if claimed != len(seen):
-        raise Refused(f"{len(seen)} rows are stored, spans claim {claimed}")
-    for base in manifest.bases:
-        table.base(base)
-    return claimed
+    base = newest(bases)
+    return forward(table, base, counts, edge.cut_at), f"forward from the {base.kind} base of entry {base.n}{table.label(edge.cut_at)}"
 
 
 def line(key, image):
@@ -187,6 +208,13 @@ def show(image, how, options):
     print(f"{len(image)} items, {how}", file=sys.stderr)
 
 
+def check(table):
+    """Checks all that can be checked; returns the number of rows."""
+    import auditor
+
+    return auditor.check(table)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive")
@@ -194,18 +222,24 @@ def main():
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--at", type=second)
     what.add_argument("--at-sequence", type=int)
+    what.add_argument("--before-sequence", type=int)
     what.add_argument("--check", action="store_true")
+    parser.add_argument("--by", choices=["entries", "folds", "packs"], default="entries", help="how the log is opened")
+    parser.add_argument("--proven", action="store_true")
+    parser.add_argument("--accept-gap", action="append", default=[])
     parser.add_argument("--count", action="store_true")
     parser.add_argument("--digest", action="store_true")
     options = parser.parse_args()
     try:
-        table = Table(options.archive, options.table)
+        table = Table(options.archive, options.table, options.by, options.accept_gap)
         if options.check:
             print(f"{check(table)} rows, each once")
         elif options.at is not None:
-            show(*image_at(table, options.at), options)
-        else:
+            show(*image_at(table, options.at, options.proven), options)
+        elif options.at_sequence is not None:
             show(*image_at_sequence(table, options.at_sequence), options)
+        else:
+            show(*image_at_sequence(table, options.before_sequence, inclusive=False), options)
     except Refused as refusal:
         sys.exit(f"refused: {refusal}")
 
