@@ -89,6 +89,8 @@ class Slot:
 def take(manifest, slot, skipped=False):
     """Folds one slot in; a skipped one counts with its number and hash only."""
     entry = None if skipped else slot.entry(manifest.tail)
+    if entry is not None and slot.void():
+        raise Invalid(f"entry {slot.n} is a void without effect")
     if entry is not None:
         manifest.apply(entry)
     manifest.next, manifest.tail = slot.n + 1, slot.sha
@@ -100,21 +102,24 @@ class History:
 
     def __init__(self, slots):
         self.slots = slots
-        self.voids = {}
+        self.voids = {}  # by entry: the range, and what stays whatever is taken out
 
-    def skipped(self, extra=()):
-        ranges = [v["range"] for v in self.voids.values()] + list(extra)
-        return lambda n: any(low <= n <= high for low, high in ranges)
-
-    def state(self, upto, extra=()):
-        """The fold of the first `upto` slots, without what voids (and `extra`) take out."""
-        manifest, skip = Manifest(), self.skipped(extra)
+    def state(self, upto, extra=(), voids=None):
+        """The fold of the first `upto` slots, without what voids (and the ranges in `extra`) take out. `voids` gathers those that are met."""
+        voids = dict(self.voids) if voids is None else voids
+        ranges = [v["range"] for v in voids.values()] + list(extra)
+        manifest = Manifest()
         for slot in self.slots[:upto]:
-            if slot.n in self.voids and not skip(slot.n):
+            if any(low <= slot.n <= high for low, high in ranges):
+                take(manifest, slot, skipped=True)
+            elif slot.n in voids:
                 slot.entry(manifest.tail)
-                self.settle(manifest, slot, self.voids[slot.n])
+                self.settle(manifest, slot, voids[slot.n])
+            elif slot.void():
+                manifest = self.past(manifest, slot, ranges, voids)
+                ranges.append(voids[slot.n]["range"])
             else:
-                take(manifest, slot, skip(slot.n))
+                take(manifest, slot)
         return manifest
 
     def settle(self, manifest, slot, void):
@@ -124,19 +129,24 @@ class History:
         manifest.settle(void["paths"], void["collected"])
         manifest.next, manifest.tail = slot.n + 1, slot.sha
 
-    def past(self, before, slot):
+    def past(self, before, slot, ranges, voids):
         """The state after the void in `slot`, if it is valid; `before` is the state that it changes."""
         action = slot.void()
         low, high = action["from"], action["to"]
         if not low <= high < slot.n:
             raise Invalid(f"entry {slot.n}: a void of a range that does not lie before it")
-        after = self.state(slot.n, [(low, high)])
+        after = self.state(slot.n, [*ranges, (low, high)], voids)
         slot.entry(after.tail)
-        void = dict(range=(low, high), paths=set(before.paths), collected=set(before.collected), closed_through=before.closed_through)
-        void["paths"] |= after.paths
-        void["collected"] |= after.collected
+        void = dict(range=(low, high), paths=before.paths | after.paths, collected=before.collected | after.collected, closed_through=before.closed_through)
         self.settle(after, slot, void)
-        self.voids[slot.n] = void
+        voids[slot.n] = void
+        return after
+
+    def over(self, before, slot):
+        """`past` on the way through the log: a void that is valid stays in force."""
+        voids = dict(self.voids)
+        after = self.past(before, slot, [], voids)
+        self.voids = voids
         return after
 
     def look_ahead(self, n):
@@ -146,7 +156,7 @@ class History:
             if not action or not action["from"] <= n <= action["to"]:
                 continue
             try:
-                return self.past(self.state(n), slot)
+                return self.over(self.state(n), slot)
             except Invalid:
                 continue
         return None
@@ -159,7 +169,7 @@ class History:
             try:
                 if slot.void():
                     slot.entry(manifest.tail)
-                    manifest = self.past(manifest, slot)
+                    manifest = self.over(manifest, slot)
                 else:
                     take(manifest, slot)
             except (Invalid, Newer) as fault:

@@ -184,10 +184,8 @@ class Manifest:
     def on_shard_awaited(self, _, a):
         key, epoch = (a["epoch"], a["shard"]), self.open_epoch(a)
         self.check(key not in self.shards and key not in self.awaited, "the shard stands already")
-        parent = (a["epoch"], a["parent"])
-        self.check(parent not in self.shards and parent not in self.awaited, "the awaited shard's parent is not unlisted")
+        self.check((a["epoch"], a["parent"]) not in self.shards, "the awaited shard's parent is not unlisted")
         floor, start = second(a["floor"]), int(a["start"])
-        self.check(start > 0, "a start of 0")
         self.check(floor >= self.least_floor(epoch), "the awaited floor is too low")
         self.awaited[key] = (a["parent"], start, floor)
         self.judged[a["epoch"]] = self.next
@@ -199,7 +197,6 @@ class Manifest:
         key, epoch = (a["epoch"], a["shard"]), self.open_epoch(a)
         self.check(key not in self.shards, "the shard was opened before")
         floor, cut, start = second(a["floor"]), second(a["cut"]), int(a["start"])
-        self.check(start > 0, "a start of 0")
         named, unlisted, barred = a.get("parent"), a.get("unlisted", False), a.get("barred", False)
         parent, awaited = self.shards.get((a["epoch"], named)), self.awaited.pop(key, None)
         orphan = named is not None and parent is None
@@ -221,7 +218,7 @@ class Manifest:
         begins = parent.proven if parent else epoch["floor"]
         if self.proven_through is not None:
             begins = max(begins, self.proven_through)
-        self.shards[key] = Shard(named, unlisted, barred, a["rank"], start, start - 1, floor, cut, sure, min(floor, begins))
+        self.shards[key] = Shard(named, unlisted, barred, a["rank"], start, max(start - 1, 0), floor, cut, sure, min(floor, begins))
         if unlisted:
             self.judged[a["epoch"]] = self.next
 
@@ -295,12 +292,12 @@ class Manifest:
         self.spans.append((self.next, paths, span, shard.floor, shard.cut))
         late = [(second(i["from"]), second(i["to"])) for i in span.get("late", [])]
         self.check(all(start < end for start, end in late), "an empty late interval")
-        (self.gap_span if gap else self.row_span)(shard, span, through, cut)
+        (self.gap_span if gap else self.row_span)(shard, span, cut)
         self.late += late
         shard.through, shard.cut = through, cut
         self.rows += span["rows"]
 
-    def row_span(self, shard, span, through, cut):
+    def row_span(self, shard, span, cut):
         self.check(not shard.barred, "a barred shard is never read")
         self.check("floor" not in span, "a span with rows has a floor")
         self.check(cut > shard.floor, "cut is at or below the floor")
@@ -313,7 +310,7 @@ class Manifest:
         if not span.get("late"):
             shard.be_sure(cut - SURE_MARGIN)
 
-    def gap_span(self, shard, span, through, cut):
+    def gap_span(self, shard, span, cut):
         gap = span["gap"]
         start, end, reason = second(gap["from_cut"]), second(gap["to_cut"]), gap["reason"]
         self.check("floor" in span and "unknown" not in span, "a gap has a floor and no unknown")
@@ -324,9 +321,6 @@ class Manifest:
         lifts, keeps = (cut, floor) == (end, end - 1), (cut, floor) == (shard.cut, shard.floor)
         self.check(cut >= shard.cut and floor >= shard.floor, "cut or floor fell")
         self.check(lifts and reason != "barred" or keeps and reason != "not_found", "cut and floor of a gap")
-        if shard.barred:
-            behind = [s.start for s in self.siblings(span["epoch"]) if s.unlisted and not s.barred]
-            self.check(any(through < start for start in behind), "a barred shard that ends behind every unlisted one")
         self.add_gap(span, reason, start, end)
         shard.gaps += 1
         if lifts and reason != "barred":
@@ -443,7 +437,7 @@ class Manifest:
         self.check(fence <= complete <= self.before, "complete_at lies before the fence or above closed_through")
         if a["kind"] == "archive":
             self.check(fence == complete, "a base from the archive is complete at its fence")
-        else:
+        elif a["kind"] == "scan":
             self.check(complete >= second(intent["started"]) + intent["slack"], "the base is complete before its slack is over")
         self.bits |= {meta["path"]: intent["bits"] for meta in a["segments"]}
         met = next((g for g in self.all_gaps() if g.meets(fence, complete)), None)

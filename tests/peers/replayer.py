@@ -172,7 +172,7 @@ def image_at_sequence(table, sequence, inclusive=True):
     if len(edge) != 1:
         raise Refused(f"{len(edge)} changes of epoch {epoch} have sequence number {sequence}")
     edge, above = edge[0], ancestors(manifest, epoch, edge[0].shard)
-    table.final(edge.cut_at)
+    table.final(edge.cut_at - 1)
 
     def counts(row):
         if row.cut_at != edge.cut_at:

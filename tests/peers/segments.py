@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import canonical
-from moments import Refused, day_of, parse, second
+from moments import Newer, Refused, day_of, parse, second
 from shape import document
 
 DIGESTED = ("epoch", "shard_id", "sequence", "kind", "changed_at", "cut_at", "key_hash", "new_image", "old_digest")
@@ -70,9 +70,33 @@ def fetch(archive, folder, meta):
     return blob
 
 
-def columns(blob, kind, path):
-    """The known columns of a segment as lists; timestamps as µs since 1970. Columns of a later format are left out."""
-    table = pq.read_table(io.BytesIO(blob))
+def footer(blob):
+    """The footer facts of a segment, by their names without `tailrace.`."""
+    facts = pq.ParquetFile(io.BytesIO(blob)).metadata.metadata or {}
+    return {k.decode()[9:]: v.decode() for k, v in facts.items() if k.startswith(b"tailrace.")}
+
+
+def check_footer(meta, facts):
+    """All facts are there; format, tier and day are the entry's."""
+    path = meta["path"]
+    missing = {name[9:] for name in document("segment.v1.json")["footer"]} - set(facts)
+    if missing:
+        raise Refused(f"{path}: its footer does not say {sorted(missing)[0]}")
+    if facts["format"] != "1":
+        raise Newer(f"{path} has format {facts['format']}")
+    if (facts["tier"], facts["dt"]) != (meta["tier"], meta["dt"]):
+        raise Refused(f"{path}: its footer says another tier or day than the log")
+
+
+def columns(blob, kind, meta):
+    """The known columns of a segment as lists; timestamps as µs since 1970. A column that this format does not know is left out."""
+    path = meta["path"]
+    try:
+        table = pq.read_table(io.BytesIO(blob))
+        facts = footer(blob)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as why:
+        raise Refused(f"{path} is no Parquet: {why}") from None
+    check_footer(meta, facts)
     data = {}
     for name, type_, nullable in schema(kind):
         if name not in table.column_names:
@@ -224,7 +248,7 @@ def check_bucket(meta, hashes, bits):
 
 def changes(archive, folder, meta, keys, bits=None):
     """The rows of a segment of changes."""
-    data = columns(fetch(archive, folder, meta), "segment", meta["path"])
+    data = columns(fetch(archive, folder, meta), "segment", meta)
     check_meta(meta, data, "segment")
     check_changes(meta, data, keys)
     if bits is not None:
@@ -237,7 +261,7 @@ def changes(archive, folder, meta, keys, bits=None):
 
 def base_rows(archive, folder, meta, types, bits=None):
     """(key, image text) of a base segment."""
-    data = columns(fetch(archive, folder, meta), "base", meta["path"])
+    data = columns(fetch(archive, folder, meta), "base", meta)
     check_meta(meta, data, "base")
     if bits is not None:
         check_bucket(meta, data["key_hash"], bits)
