@@ -4,6 +4,7 @@ import collections
 
 import canonical
 import folds
+import log
 import replayer
 import segments
 import timing
@@ -112,6 +113,16 @@ def bases(table):
             raise Refused(f"the base of entry {base.n} is not what the archive says of {rfc3339(at)}")
 
 
+def packs(table):
+    """Every pack holds the very bytes of its slots."""
+    slots = log.slots(table.archive, table.folder)
+    for name in table.archive.names(f"{table.folder}/pack"):
+        first, _, last = name.removesuffix(".zst").partition("-")
+        part = log.unpack(table.archive.get(f"{table.folder}/pack/{name}"), int(first))
+        if part is None or [s.blob for s in part] != [s.blob for s in slots[int(first):int(last) + 1]]:
+            raise Refused(f"{name} does not hold the entries that its name says")
+
+
 def check(table):
     """Refuses what is wrong; returns the number of rows."""
     manifest = table.manifest
@@ -133,4 +144,5 @@ def check(table):
     image_chain(table)
     bases(table)
     folds.compare(table.archive, table.folder)
+    packs(table)
     return claimed

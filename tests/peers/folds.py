@@ -1,16 +1,11 @@
 """Folds: the manifest as stored, to open a long log quickly and to compare with one's own (`schemas/README.md` §14)."""
 
-import copy
 import json
-import re
 
 import log
 import shape
 from manifest import Base, Gap, Manifest, Shard
 from moments import Invalid, Newer, Refused, parse, rfc3339, second
-
-MONTH = re.compile(r"(?:.*/)?(?:dt|at)=(.{7})")
-
 
 def month_of(path):
     """The part in which a path stands."""
@@ -72,7 +67,7 @@ def dump(m):
         intents={str(n): dump_intent(intent) for n, intent in m.intents.items()},
         definition=m.definition, coverage_ended=m.coverage_ended, closed_through=instant(m.closed_through),
         proven_through=instant(m.proven_through), rows=m.rows,
-        unknown=[dict(u, json=json.dumps(u["json"])) for u in m.unknown],
+        unknown=m.unknown,
         sealed_through=max(m.sealed, default=None), sealed_rows_through=m.sealed_rows_through)
     parts = {}
     part = lambda month: parts.setdefault(month, dict(v=1, month=month, segments=[], sealed={}, collected=[], retired=[]))
@@ -92,8 +87,7 @@ def comparable(root, parts):
     """One text in which equal manifests are equal: lists whose order carries no meaning are sorted."""
     text = lambda value: json.dumps(value, sort_keys=True)
     root = dict(root, shards=sorted(root["shards"], key=text), awaited=sorted(root["awaited"], key=text), gaps=sorted(root["gaps"], key=text),
-                late=merged((second(i["from"]), second(i["to"])) for i in root["late"]),
-                unknown=[dict(u, json=json.loads(u["json"])) for u in root["unknown"]])
+                late=merged((second(i["from"]), second(i["to"])) for i in root["late"]))
     root.pop("parts", None)
     root.pop("version_id")
     tidy = {}
@@ -105,30 +99,36 @@ def comparable(root, parts):
     return text([root, tidy])
 
 
-def stored(archive, folder, pointer):
-    """(root, parts) that an entry's `fold` names, or None if an object is missing or is not what its hash says."""
-    root = checked(archive, f"{folder}/fold/{pointer['n']:020}.json.zst", pointer["sha256"], "root")
-    if root is None or root["n"] != pointer["n"]:
+def stored(archive, folder, pointer, strict=False):
+    """(root, parts) that an entry's `fold` names. None if an object is missing or, unless `strict` refuses that, not what its hash says."""
+    root = checked(archive, f"{folder}/fold/{pointer['n']:020}.json.zst", pointer["sha256"], "root", strict)
+    if root is None:
         return None
+    if root["n"] != pointer["n"]:
+        raise Refused(f"the fold {pointer['n']} says that it is {root['n']}")
     parts = {}
     for named in root["parts"]:
-        part = checked(archive, f"{folder}/fold/month={named['month']}/{named['sha256']}.json.zst", named["sha256"], "part")
-        if part is None or part["month"] != named["month"] or part["month"] in parts:
+        part = checked(archive, f"{folder}/fold/month={named['month']}/{named['sha256']}.json.zst", named["sha256"], "part", strict)
+        if part is None:
             return None
+        if part["month"] != named["month"] or part["month"] in parts:
+            raise Refused(f"the fold {pointer['n']} has a part {part['month']} too many")
         parts[part["month"]] = part
     return root, parts
 
 
-def checked(archive, path, sha256, kind):
+def checked(archive, path, sha256, kind, strict):
     blob = archive.get(path)
+    if blob is not None and log.sha256(blob) != sha256 and strict:
+        raise Refused(f"{path} is not what an entry names")
     if blob is None or log.sha256(blob) != sha256:
         return None
     text = log.unzstd(blob)
     try:
         value = parse(text or b"")
         shape.is_a("fold.v1.schema.json", value, f"/$defs/{kind}")
-    except (ValueError, shape.Misshapen):
-        return None
+    except (ValueError, shape.Misshapen) as why:
+        raise Refused(f"{path}: {why}") from None
     return value
 
 
@@ -163,8 +163,7 @@ def load(root, parts):
     m.late = [(second(i["from"]), second(i["to"])) for i in root["late"]]
     m.bases = [load_base(b) for b in root["bases"]]
     m.intents = {int(n): dict(next(iter(i["kind"].values())), writer=i["writer"]) for n, i in root["intents"].items()}
-    m.unknown = [dict(u, json=json.loads(u["json"])) for u in root["unknown"]]
-    for name in ("definition", "coverage_ended", "rows", "sealed_rows_through"):
+    for name in ("definition", "coverage_ended", "rows", "unknown", "sealed_rows_through"):
         setattr(m, name, root[name])
     for name in ("closed_through", "proven_through"):
         setattr(m, name, None if root[name] is None else second(root[name]))
@@ -233,10 +232,10 @@ def compare(archive, folder):
     count, history = 0, log.History(slots)
     for manifest in history.states():
         for sha256 in named.pop(manifest.next - 1, ()):
-            found = stored(archive, folder, dict(n=manifest.next - 1, sha256=sha256))
+            found = stored(archive, folder, dict(n=manifest.next - 1, sha256=sha256), strict=True)
             if found is None:
                 continue
-            if comparable(*found) != comparable(*dump(copy.copy(manifest))):
+            if comparable(*found) != comparable(*dump(manifest)):
                 raise Refused(f"the fold after entry {manifest.next - 1} says something else than the log")
             count += 1
     return count

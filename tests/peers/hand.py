@@ -302,7 +302,6 @@ class Case(unittest.TestCase):
     def judged_alike(self, sound):
         told = self.binary("verify")
         if told is not None:
-            if sound is False and os.environ.get("NOVERIFY"): return
             self.assertEqual(told[0] == 0, sound, f"this reader says {'sound' if sound else 'unsound'}, the binary:\n{told[1][-3000:]}")
 
     def holds(self, closed=None):

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 import shape
 from manifest import Manifest
-from moments import Invalid, Newer, Refused, parse, rfc3339, second  # noqa: F401 (others import them from here)
+from moments import Invalid, Newer, Refused, parse, rfc3339, second, texts  # noqa: F401 (others import them from here)
 
 VERSION = 1
 PACKED = 10_000
@@ -32,6 +32,18 @@ def unzstd(blob):
         return None
 
 
+class Entry(dict):
+    """An entry's members, and its text."""
+
+    def __init__(self, members, text):
+        super().__init__(members)
+        self.text = text
+
+    def texts(self):
+        """Its actions, each as it is written."""
+        return texts(self.text.decode(), "actions")
+
+
 def split(blob, n):
     """The JSON of an entry's bytes, after its own hash was checked."""
     lines = blob.split(b"\n")
@@ -47,6 +59,7 @@ def split(blob, n):
         shape.is_a("entry.v1.schema.json", entry)
     except shape.Misshapen as why:
         raise Invalid(f"entry {n}: {why}") from None
+    entry = Entry(entry, text=lines[0])
     voids = [a for a in entry["actions"] if a["action"] == "void"]
     if voids and len(entry["actions"]) != 1:
         raise Invalid(f"entry {n}: a void does not stand alone")

@@ -136,7 +136,7 @@ class Entries(Case):
         self.holds(closed=-1)
 
     def test_the_fold_pointer(self):
-        for name, pointers, why in (("future", [1], "cannot be yet"), ("falls", [1, 0], "fell"), ("null says nothing", [0, None, 0], None), ("again", [0, 0], None)):
+        for name, pointers, why in (("future", [1], "cannot be yet"), ("falls", [1, 0], "fell"), ("forgets", [0, None], "forgets"), ("again", [0, 0], None)):
             with self.subTest(name):
                 self.setUp()
                 self.archive.start()
@@ -575,13 +575,16 @@ class Spans(Given):
         a = self.after()
         a.changes(FIRST, path=f"raw/dt={DAY}/x.parquet")
         self.broken("named before", a.rows(SECOND, path=f"raw/dt={DAY}/x.parquet"))
-        for path in (f"raw/dt={DAY}/../../x.parquet", f"raw/dt={DAY}//x.parquet", f"./raw/dt={DAY}/x.parquet"):
+        for path in (f"raw/dt={DAY}/../../x.parquet", f"raw/dt={DAY}//x.parquet", f"raw/dt={DAY}/./x.parquet"):
             a = self.after()
             self.broken("leads out", a.rows(FIRST, path=path))
 
     def test_rows_come_in_raw_files(self):
         a = self.after()
         self.broken("not raw", a.rows(FIRST, segment=dict(tier="rest")))
+        for path in (f"raw/dt={NEXT_DAY}/x.parquet", "raw/x.parquet", f"sealed/dt={DAY}/x.parquet"):
+            a = self.after()
+            self.broken("not raw", a.rows(FIRST, path=path, segment=dict(dt=DAY)))
 
     def test_sure(self):
         a = self.after()
@@ -658,6 +661,8 @@ class Objects(Given):
         for why, spoil in {
             "no output": lambda s: s[0].update(tier="raw"), "no output ": lambda s: s[0].update(dt=NEXT_DAY), "lacks": lambda s: s[0].pop("rows_root"),
             "lacks ": lambda s: s[0].pop("bucket"), "named before": lambda s: s[0].update(path=s[1]["path"]),
+            "of that seal": lambda s: s[0].update(path=s[0]["path"].replace(DAY, NEXT_DAY)),
+            "of that seal ": lambda s: s[0].update(path=s[0]["path"].replace("-0.parquet", "9-0.parquet")),
         }.items():
             with self.subTest(why):
                 a = self.day()
@@ -791,7 +796,10 @@ class Objects(Given):
         self.fails("meets")
 
     def test_segments_of_a_base(self):
-        for why, members in (("no segment", dict(tier="heads")), ("lacks", dict(rows_root=None)), ("lacks", dict(bucket=None))):
+        for why, members in (
+            ("no segment", dict(tier="heads")), ("lacks", dict(rows_root=None)), ("lacks", dict(bucket=None)),
+            ("no segment", dict(path="base/at=x/bucket=000/9-0.parquet")), ("no segment", dict(path="bases/at=x/bucket=000/2-0.parquet")),
+        ):
             a = self.after()
             a.heartbeat(20)
             n = a.commit(a.base_started(20))

@@ -111,8 +111,8 @@ class Manifest:
         self.at = entry["at"]
         try:
             second(entry["at"])
-            for action in entry["actions"]:
-                self.action(entry, action)
+            for place, action in enumerate(entry["actions"]):
+                self.action(entry, action, place)
         except Invalid:
             raise
         except Newer:
@@ -123,8 +123,9 @@ class Manifest:
         self.count()
 
     def point(self, fold):
-        """The entry's pointer to a fold: never into the future, never backwards; null says nothing."""
+        """The entry's pointer to a fold: never into the future, never backwards, never given up."""
         if fold is None:
+            self.check(self.fold is None, "it forgets the fold that was named before")
             return
         self.check(fold["n"] < self.next, "it names a fold that cannot be yet")
         self.check(self.fold is None or fold["n"] >= self.fold["n"], "the fold pointer fell")
@@ -148,13 +149,13 @@ class Manifest:
         if self.proven_through is not None and self.closed_through is not None:
             self.proven_through = min(self.proven_through, self.closed_through)
 
-    def action(self, entry, action):
+    def action(self, entry, action, place):
         handler = getattr(self, "on_" + action["action"], None)
         if handler is None:
             need = action.get("need", "read")
             if need == "read":
                 raise Newer(f"entry {self.next}: action {action['action']} is unknown here, and readers need it")
-            self.unknown.append(dict(n=self.next, name=action["action"], need=need, json=action))
+            self.unknown.append(dict(n=self.next, name=action["action"], need=need, json=entry.texts()[place]))
             return
         handler(entry, {k: v for k, v in action.items() if k not in ("action", "need")})
 
@@ -275,7 +276,7 @@ class Manifest:
         last, sealing = max(self.sealed, default=""), [i["day"] for i in self.intents.values() if "day" in i]
         for meta in a["segments"]:
             self.name(meta)
-            self.check(meta["tier"] == "raw", f"{meta['path']} is not raw")
+            self.check(meta["tier"] == "raw" and meta["path"].startswith(f"raw/dt={meta['dt']}/"), f"{meta['path']} is not raw")
             self.check(meta["dt"] > last, "a row enters a sealed day")
             self.check(all(meta["dt"] > day for day in sealing), "a row enters a day that is being sealed")
             self.segments[meta["path"]] = meta
@@ -359,6 +360,11 @@ class Manifest:
         self.check(all(part not in ("", ".", "..") for part in path.split("/")), f"{path} leads out of the table's folder")
         self.paths.add(path)
 
+    @staticmethod
+    def begins(path, intent):
+        """Whether an output is named by its intent."""
+        return path.rsplit("/", 1)[-1].startswith(f"{intent}-")
+
     def on_definition(self, _, a):
         self.definition = a
 
@@ -390,6 +396,7 @@ class Manifest:
         for meta in a["segments"]:
             self.name(meta)
             self.check(meta["tier"] in ("heads", "rest") and meta["dt"] == intent["day"], f"{meta['path']} is no output of that day")
+            self.check(meta["path"].startswith(f"sealed/dt={intent['day']}/") and self.begins(meta["path"], a["intent"]), f"{meta['path']} is no output of that seal")
             self.check("rows_root" in meta and "bucket" in meta, f"{meta['path']} lacks its root or bucket")
             self.segments[meta["path"]] = meta
             self.bits[meta["path"]] = intent["bits"]
@@ -414,7 +421,7 @@ class Manifest:
             self.base(entry, a, fence, complete)
         for meta in a["segments"]:
             self.name(meta)
-            self.check(meta["tier"] == "base", f"{meta['path']} is no segment of a base")
+            self.check(meta["tier"] == "base" and meta["path"].startswith("base/") and self.begins(meta["path"], a["intent"]), f"{meta['path']} is no segment of a base")
             self.check("rows_root" in meta and "bucket" in meta, f"{meta['path']} lacks its root or bucket")
         self.bases.append(Base(self.next, a["kind"], fence, complete, a["segments"], a))
 

@@ -68,3 +68,23 @@ def parse(text):
     value = json.loads(text.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
     json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
+
+
+def texts(text, name):
+    """The elements of the list `name` of a JSON object, each as it is written. The text is known to be JSON."""
+    scan, found = json.JSONDecoder().raw_decode, []
+    place = re.compile(r"[ \t\n\r]*\{[ \t\n\r]*").match(text).end()
+    while text[place] == '"':
+        member, place = scan(text, place)
+        if member != name:
+            place = re.compile(r"[ \t\n\r:]*").match(text, place).end()
+            _, place = scan(text, place)
+            place = re.compile(r"[ \t\n\r,]*").match(text, place).end()
+            continue
+        place = re.compile(r"[ \t\n\r:]*\[[ \t\n\r]*").match(text, place).end()
+        while text[place] != "]":
+            _, end = scan(text, place)
+            found.append(text[place:end])
+            place = re.compile(r"[ \t\n\r,]*").match(text, end).end()
+        return found
+    return found
