@@ -31,15 +31,15 @@ class Table:
         self.accepted = set(accepted)
         self._keys = None
 
-    def key_types(self):
-        """Types of the key by epoch."""
-        return {epoch: segments.key_types(facts["keys"]) for epoch, facts in self.manifest.epochs.items()}
+    def key_schema(self):
+        """The key schema by epoch."""
+        return {epoch: facts["keys"] for epoch, facts in self.manifest.epochs.items()}
 
     def rows(self):
         """All committed changes, segment by segment."""
-        types, bits = self.key_types(), self.manifest.bits
+        keys, bits = self.key_schema(), self.manifest.bits
         for path, meta in self.manifest.segments.items():
-            yield from segments.changes(self.archive, self.folder, meta, types, bits.get(path))
+            yield from segments.changes(self.archive, self.folder, meta, keys, bits.get(path))
 
     def keys(self):
         """All committed changes by key, each list in order of position. UNKNOWN rows belong to no key: they are gaps."""
@@ -55,9 +55,9 @@ class Table:
 
     def base(self, base):
         """A base's images (JSON text) by key."""
-        types, bits, found = self.key_types()[max(self.manifest.epochs)], self.manifest.bits, {}
+        keys, bits, found = self.key_schema()[max(self.manifest.epochs)], self.manifest.bits, {}
         for meta in base.segments:
-            for key, image in segments.base_rows(self.archive, self.folder, meta, types, bits.get(meta["path"])):
+            for key, image in segments.base_rows(self.archive, self.folder, meta, keys, bits.get(meta["path"])):
                 if key in found:
                     raise Refused(f"{meta['path']} holds {key}, which the base has already")
                 found[key] = image

@@ -132,6 +132,9 @@ class Rows(Case):
         self.spoiled("difference that is none", modify | dict(old_delta='{"set":{"v":{"N":"1"}},"drop":["x"]}'))
         self.spoiled("image that is none", row | dict(new_image="[1]"))
         self.spoiled("of kind", row | dict(kind="PUT"))
+        self.spoiled("image of another key", row | dict(new_image=B1, new_digest=digest(B1)))
+        self.spoiled("image of another key", remove | dict(old_image=B1, old_digest=digest(B1)))
+        self.spoiled("image without its key", row | dict(new_image="{}", new_digest=digest("{}")))
 
     def test_differences_apply(self):
         new, old = '{"pk":{"S":"a"},"keep":{"N":"1"},"v":{"N":"2"},"new":{"S":"x"}}', '{"pk":{"S":"a"},"keep":{"N":"1"},"v":{"N":"1"},"old":{"S":"y"}}'
@@ -336,6 +339,8 @@ class Derived(Case):
         self.unsound("twice")
         self.based(both, rows=lambda rows: sorted(rows, key=lambda r: r["key_hash"], reverse=True), sort=False)
         self.unsound("sorted")
+        self.based(both, rows=lambda rows: [rows[0] | dict(image=B1, image_digest=digest(B1)), rows[1]])
+        self.unsound("another key")
         self.based(both, row_digest="0" * 32)
         self.unsound("row digest")
         self.based(both, rows_root="0" * 64)

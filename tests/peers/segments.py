@@ -163,11 +163,8 @@ def check_meta(meta, data, kind):
             raise Refused(f"{path} has another {name} than the log says")
 
 
-def key_types(keys):
-    return [key["type"] for key in keys]
-
-
-def check_key(path, hash_, pk, sk, types):
+def check_key(path, hash_, pk, sk, keys):
+    types = [key["type"] for key in keys]
     if hash_ is None and pk is None and sk is None:
         return
     if pk is None or (sk is None) != (len(types) == 1):
@@ -181,6 +178,16 @@ def check_key(path, hash_, pk, sk, types):
         raise Refused(f"{path} holds a key that fails its hash")
 
 
+def image_key(path, image, keys):
+    """The (pk, sk) that an image holds."""
+    try:
+        held = [image[key["name"]][key["type"]] for key in keys]
+        texts = [canonical.number(text) if key["type"] == "N" else text for key, text in zip(keys, held)]
+    except (KeyError, TypeError, ValueError):
+        raise Refused(f"{path} holds an image without its key") from None
+    return texts[0], texts[1] if len(texts) > 1 else None
+
+
 def digest_of(path, text):
     try:
         return canonical.image_digest(parse(text.encode())).to_bytes(16, "big")
@@ -188,7 +195,7 @@ def digest_of(path, text):
         raise Refused(f"{path} holds an image that is none: {why}") from None
 
 
-def check_images(meta, kind, new, new_digest, old, delta, old_digest):
+def check_images(meta, keys, key, kind, new, new_digest, old, delta, old_digest):
     """The forms of an image pair (§3)."""
     path = meta["path"]
     if kind == "UNKNOWN":
@@ -214,22 +221,25 @@ def check_images(meta, kind, new, new_digest, old, delta, old_digest):
             raise Refused(f"{path} holds a difference that is none: {why}") from None
         if canonical.image_digest(before).to_bytes(16, "big") != old_digest:
             raise Refused(f"{path} holds an old image that fails its digest")
+    images = [json.loads(text) for text in (new, old) if text is not None] + ([before] if delta is not None else [])
+    if any(image_key(path, each, keys) != key for each in images):
+        raise Refused(f"{path} holds an image of another key")
     if old_digest is not None and old is None and delta is None and meta["tier"] == "raw":
         raise Refused(f"{path} holds an old image by reference in a raw segment")
 
 
 def check_changes(meta, data, keys):
-    """What every row of a segment of changes must satisfy; `keys` are the key types by epoch."""
+    """What every row of a segment of changes must satisfy; `keys` is the key schema by epoch."""
     path = meta["path"]
-    images = ("kind", "new_image", "new_digest", "old_image", "old_delta", "old_digest")
-    for row in zip(*(data[n] for n in images)):
-        check_images(meta, *row)
     for hash_, pk, sk, epoch, kind in zip(*(data[n] for n in ("key_hash", "pk", "sk", "epoch", "kind"))):
         if hash_ is None and kind != "UNKNOWN":
             raise Refused(f"{path} holds a row without a key")
         if epoch not in keys:
             raise Refused(f"{path} holds a row of an epoch that is not in the log")
         check_key(path, hash_, pk, sk, keys[epoch])
+    images = ("kind", "new_image", "new_digest", "old_image", "old_delta", "old_digest")
+    for epoch, pk, sk, *row in zip(*(data[n] for n in ("epoch", "pk", "sk") + images)):
+        check_images(meta, keys[epoch], (pk, sk), *row)
     for cut, sequence in zip(data["cut_at"], data["sequence"]):
         if cut % 1_000_000:
             raise Refused(f"{path} holds a cut_at that is no whole second")
@@ -259,16 +269,18 @@ def changes(archive, folder, meta, keys, bits=None):
         yield Row((pk, sk), (epoch, rank, int(sequence)), shard, kind, cut // 1_000_000, *rest, meta["path"])
 
 
-def base_rows(archive, folder, meta, types, bits=None):
+def base_rows(archive, folder, meta, keys, bits=None):
     """(key, image text) of a base segment."""
     data = columns(fetch(archive, folder, meta), "base", meta)
     check_meta(meta, data, "base")
     if bits is not None:
         check_bucket(meta, data["key_hash"], bits)
     for hash_, pk, sk, image, digest in zip(*(data[n] for n in ("key_hash", "pk", "sk", "image", "image_digest"))):
-        check_key(meta["path"], hash_, pk, sk, types)
+        check_key(meta["path"], hash_, pk, sk, keys)
         if digest_of(meta["path"], image) != digest:
             raise Refused(f"{meta['path']} holds an image that fails its digest")
+        if image_key(meta["path"], json.loads(image), keys) != (pk, sk):
+            raise Refused(f"{meta['path']} holds an image of another key")
         yield (pk, sk), image
 
 
