@@ -6,6 +6,7 @@
 """
 
 import os
+import sys
 import unittest
 
 import log
@@ -320,4 +321,4 @@ class Sequences(Case):
 
 if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
-    unittest.main(module=None, argv=["replayer_test.py", "discover", "-s", here, "-p", "*_test.py"])
+    unittest.main(module=None, argv=["replayer_test.py", "discover", "-s", here, "-p", "*_test.py", *sys.argv[1:]])
