@@ -112,6 +112,12 @@ class Rows(Case):
         self.archive.heartbeat(DAY_END)
         self.holds()
 
+    def test_a_change_stands_once(self):
+        self.spoiled("stands twice", change(1, "INSERT", "a", A1, None, 1), change(1, "INSERT", "b", B1, None, 1))
+
+    def test_rows_have_an_epoch_of_the_log(self):
+        self.spoiled("epoch that is not in the log", change(1, "INSERT", "a", A1, None, 1, epoch=2))
+
     def test_keys(self):
         row = change(1, "INSERT", "a", A1, None, 1)
         self.spoiled("fails its hash", row | dict(key_hash=b"x" * 16))
@@ -139,6 +145,7 @@ class Rows(Case):
         self.spoiled("fails its digest", remove | dict(old_digest=b"x" * 16))
         self.spoiled("by reference", modify | dict(old_delta=None))
         self.spoiled("difference that is none", modify | dict(old_delta='{"set":{}}'))
+        self.spoiled("difference that is none", modify | dict(old_delta='{"set":{"v":{"N":"1"}},"drop":[],"more":1}'))
         self.spoiled("difference that is none", modify | dict(old_delta='{"set":{"v":{"N":"1"}},"drop":["x"]}'))
         self.spoiled("image that is none", row | dict(new_image="[1]"))
         self.spoiled("of kind", row | dict(kind="PUT"))
@@ -264,7 +271,7 @@ class Derived(Case):
         self.unsound("version before")
         wrong = [change(3, "MODIFY", "a", A2, A3, 5)]
         self.sealed([by_reference(wrong[0])], FIRST[:1], FIRST[:1] + wrong)
-        self.unsound("old digest|version before")
+        self.unsound("fails the old digest")
 
     def test_references_resolve_backward(self):
         a = self.archive
