@@ -84,7 +84,8 @@ class Archive:
     def __init__(self, root):
         self.root, self.n, self.previous, self.now, self.writer, self.pointer = root, 0, None, 0, "w", None
         self.through, self.blobs = {}, []
-        self.put("archive.json", json.dumps(dict(format=1, origin=ORIGIN, created=at(-60), modes=dict(access_log="reported"))).encode())
+        born = json.dumps(dict(format=1, origin=ORIGIN, created=at(-60), modes=dict(access_log="reported"))).encode()[:-1]
+        self.put("archive.json", born + b',"sha256":"' + hashlib.sha256(born).hexdigest().encode() + b'"}\n')
 
     def put(self, path, blob):
         path = os.path.join(self.root, path)
@@ -251,7 +252,8 @@ class Archive:
 
     def pack(self, first, count, change=None):
         stream = b"".join(struct.pack(">I", len(b)) + b for b in (change or (lambda b: b))(self.blobs[first:first + count]))
-        self.put(f"{FOLDER}/pack/{first:010}-{first + count - 1:010}.zst", pa.compress(stream, "zstd", asbytes=True))
+        frame = pa.compress(stream, "zstd", asbytes=True)
+        self.put(f"{FOLDER}/pack/{first:010}-{first + count - 1:010}.zst", frame + log.SKIPPED + hashlib.sha256(frame).digest())
 
     @contextlib.contextmanager
     def altered(self, path, change):

@@ -18,6 +18,8 @@ from moments import Invalid, Newer, Refused, parse, rfc3339, second, texts  # no
 
 VERSION = 1
 PACKED = 10_000
+# The head of the skippable zstd frame that holds the hash of a pack.
+SKIPPED = bytes.fromhex("502a4d1820000000")
 
 
 def sha256(blob):
@@ -213,6 +215,9 @@ def birth(archive):
     blob = archive.get_oldest("archive.json")
     if blob is None:
         raise Refused("this is no archive: archive.json is missing")
+    body, _, tail = blob.rpartition(b',"sha256":"')
+    if tail != sha256(body).encode() + b'"}\n':
+        raise Refused("archive.json does not have its own hash")
     try:
         facts = parse(blob)
         newer = type(facts["format"]) is int and facts["format"] > 1
@@ -240,9 +245,9 @@ def slots(archive, folder, first=0):
 
 
 def unpack(blob, first):
-    """The slots that a pack holds, or None if it is no pack."""
-    stream = unzstd(blob)
-    if stream is None:
+    """The slots that a pack holds, or None if it is no pack, or does not have its own hash."""
+    frame, hashed = blob[:-len(SKIPPED) - 32], blob[-len(SKIPPED) - 32:]
+    if hashed != SKIPPED + hashlib.sha256(frame).digest() or (stream := unzstd(frame)) is None:
         return None
     found, source = [], io.BytesIO(stream)
     while head := source.read(4):
