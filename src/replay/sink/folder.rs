@@ -49,14 +49,25 @@ impl FolderSink {
 
     fn begin_part(&mut self) -> Result<(), SinkError> {
         let path = self.partial.path.join(format!("part-{:05}.jsonl.zst", self.parts));
-        self.part = Some(FileSink::create(&path, FileForm::JsonlZstd)?);
+        self.part = Some(FileSink::create(&path, FileForm::JsonlZstd).map_err(|error| self.named(error))?);
         (self.parts, self.bytes) = (self.parts + 1, 0);
         Ok(())
     }
 
+    /// Nobody asked for the folder by the name that it has until it is whole.
+    fn named(&self, error: SinkError) -> SinkError {
+        let named = self.partial.destination.display().to_string();
+        match error {
+            SinkError::Exists { .. } => SinkError::Exists { place: named },
+            SinkError::Busy { .. } => SinkError::Busy { place: named },
+            SinkError::Denied { reason, .. } => SinkError::Denied { place: named, reason },
+            SinkError::Failed { reason, .. } => SinkError::Failed { place: named, reason },
+        }
+    }
+
     async fn end_part(&mut self) -> Result<(), SinkError> {
         match self.part.take() {
-            Some(mut part) => part.finish().await,
+            Some(mut part) => part.finish().await.map_err(|error| self.named(error)),
             None => Ok(()),
         }
     }
@@ -73,7 +84,7 @@ impl Sink for FolderSink {
         }
         self.bytes += items.iter().map(|item| item.image.len()).sum::<usize>();
         match &mut self.part {
-            Some(part) => part.put(items).await,
+            Some(part) => part.put(items).await.map_err(|error| self.named(error)),
             None => Ok(()),
         }
     }
