@@ -76,7 +76,9 @@ impl World {
         let (ids, table) = (Ids::seeded(seed.wrapping_mul(17) + 3), identity("orders", "0a1b2c"));
         let (log, manifest) = Log::open(Arc::clone(&store), &table, ids.clone()).await.unwrap();
         let now = manifest.at.unwrap();
-        Self { store, table, log, manifest, now, items: BTreeMap::new(), ids, sequence: 100 }
+        let through = manifest.shards.values().next().unwrap().through;
+        let sequence = through.as_delivered().parse().unwrap();
+        Self { store, table, log, manifest, now, items: BTreeMap::new(), ids, sequence }
     }
 
     /// Another table of an archive that exists.
@@ -139,9 +141,13 @@ impl World {
     }
 
     pub(crate) async fn commit(&mut self, actions: Vec<Action>) -> u64 {
-        match self.log.propose(&mut self.manifest, self.now, actions).await.unwrap() {
-            Proposed::Committed { n } => n,
-            other => panic!("not committed: {other:?}"),
+        loop {
+            match self.log.propose(&mut self.manifest, self.now, actions.clone()).await.unwrap() {
+                Proposed::Committed { n } => return n,
+                // Nobody else writes here: the log was only read again.
+                Proposed::Lost => {}
+                refused @ Proposed::Refused(_) => panic!("not committed: {refused:?}"),
+            }
         }
     }
 

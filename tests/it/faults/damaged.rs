@@ -12,6 +12,7 @@ use super::base::{beside, take};
 use super::capture::Scene;
 use super::*;
 use crate::support::bent::Bent;
+use crate::support::world::World;
 
 /// An object that is to be damaged.
 #[derive(Clone)]
@@ -154,4 +155,36 @@ async fn a_base_refuses_a_damaged_segment_that_it_reads() {
     scene.assert_sound("a damaged segment").await;
     let manifest = scene.place.manifest(&scene.table).await;
     assert_eq!((manifest.intents.len(), manifest.bases.len()), (0, 1), "only the empty base");
+}
+
+/// The entries say what the part said, and the next fold gives it another name.
+#[tokio::test]
+async fn a_damaged_part_stops_neither_a_writer_nor_the_next_fold() {
+    let mut world = World::begin(Arc::new(MemoryStore::new()), 12).await;
+    world.change(&[("a", Some("one")), ("b", Some("two"))]).await;
+    while world.manifest.fold.is_none() {
+        world.idle().await;
+    }
+    let listed = world.store.list("", None, None).await.unwrap();
+    let part = listed.into_iter().map(|object| object.path).find(|path| path.contains("/fold/month=")).unwrap();
+    let whole = world.store.get(&part, None).await.unwrap().bytes;
+    world.store.delete(&part, None).await.unwrap();
+    world.store.put_new(&part, whole.slice(1..), Keep::Derived).await.unwrap();
+    for first_is_a_change in [true, false] {
+        let mut again = World::copy(&world.store, 13).await;
+        let (folded, rows) = (again.manifest.fold.clone().unwrap().n, again.manifest.rows);
+        if first_is_a_change {
+            again.change(&[("c", Some("three"))]).await;
+        }
+        while again.manifest.fold.as_ref().unwrap().n == folded {
+            again.idle().await;
+            assert!(again.manifest.next < folded + 40, "no fold is named any more");
+        }
+        assert_eq!(again.manifest.rows, rows + u64::from(first_is_a_change));
+        let mut told = Vec::new();
+        let counts =
+            verify::table(&again.store, &again.table, Level::Full, |found| told.push(found.object.clone()), |_, _| {});
+        counts.await.unwrap();
+        assert_eq!(told, [part.clone()], "nothing else is wrong");
+    }
 }
