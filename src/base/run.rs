@@ -273,11 +273,11 @@ impl Run<'_> {
 
 /// Segments that were looked at, and the second that late rows in them make the base wait for.
 struct Watch {
-    known: BTreeSet<String>,
+    known: BTreeSet<Arc<str>>,
     until: Option<Second>,
 }
 
-fn paths(manifest: &Manifest) -> BTreeSet<String> {
+fn paths(manifest: &Manifest) -> BTreeSet<Arc<str>> {
     manifest.segments.keys().cloned().collect()
 }
 

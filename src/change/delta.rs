@@ -90,18 +90,18 @@ struct Delta<'a> {
 
 /// Finds attributes by name. Two images of one item mostly hold the same names in the same order, so the
 /// place behind the last hit is tried first, and an index is built only when that fails.
-struct Finder<'i, 'a> {
+pub(super) struct Finder<'i, 'a> {
     attributes: &'i [Attribute<'a>],
     next: usize,
     index: Option<HashMap<&'i str, usize>>,
 }
 
 impl<'i, 'a> Finder<'i, 'a> {
-    fn new(attributes: &'i [Attribute<'a>]) -> Self {
+    pub(super) fn new(attributes: &'i [Attribute<'a>]) -> Self {
         Self { attributes, next: 0, index: None }
     }
 
-    fn find(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn find(&mut self, name: &str) -> Option<usize> {
         let is_next = self.attributes.get(self.next).is_some_and(|(found, _)| found == name);
         let at = if is_next { self.next } else { self.look_up(name)? };
         self.next = at + 1;

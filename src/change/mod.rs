@@ -97,8 +97,14 @@ impl Change {
         if !fits || self.key.is_none() {
             return Err(image::ImageError::Shape);
         }
-        self.new_digest = self.new_image.as_ref().map(|text| digest::image(text.as_str())).transpose()?;
-        self.old_digest = self.old_image.as_ref().map(|text| digest::image(text.as_str())).transpose()?;
+        (self.new_digest, self.old_digest) = match (&self.new_image, &self.old_image) {
+            (Some(new), Some(old)) => {
+                let (new, old) = digest::images(new.as_str(), old.as_str())?;
+                (Some(new), Some(old))
+            }
+            (Some(new), None) => (Some(digest::image(new.as_str())?), None),
+            (None, old) => (None, old.as_ref().map(|old| digest::image(old.as_str())).transpose()?),
+        };
         Ok(self)
     }
 }

@@ -188,6 +188,8 @@ proptest! {
             new.push((name.clone(), value.clone()));
         }
         let (old_json, new_json) = (arbitrary::image(&old), arbitrary::image(&new));
+        let alone = (digest::image(&new_json).unwrap(), digest::image(&old_json).unwrap());
+        prop_assert_eq!(digest::images(&new_json, &old_json).unwrap(), alone);
         let applied = apply(&new_json, &delta(&old_json, &new_json).unwrap()).unwrap();
         let mut found: Vec<_> =
             attributes(&applied).unwrap().into_iter().map(|(n, v)| (n.into_owned(), v.get().to_owned())).collect();

@@ -70,7 +70,7 @@ fn committed(manifest: &Manifest, root: &str) -> Vec<File> {
         min_cut_at: meta.min_cut_at,
         max_cut_at: meta.max_cut_at,
     };
-    manifest.segments.values().chain(bases).map(file).collect()
+    manifest.segments.values().map(|meta| &**meta).chain(bases).map(file).collect()
 }
 
 impl fmt::Display for File {

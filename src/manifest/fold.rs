@@ -6,6 +6,8 @@
 //! A fold is derived: without an entry that names it by hash it does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,8 +99,9 @@ impl Manifest {
     fn segments_of<'m>(&'m self, month: &'m str) -> impl Iterator<Item = &'m SegmentMeta> {
         ["raw/dt=", "sealed/dt="].into_iter().flat_map(move |tier| {
             let first = format!("{tier}{month}");
-            let of_month = move |path: &String| path.starts_with(tier) && month_of(path) == month;
-            self.segments.range(first..).take_while(move |(path, _)| of_month(path)).map(|(_, meta)| meta)
+            let from = (Bound::Included(first.as_str()), Bound::Unbounded);
+            let of_month = move |path: &str| path.starts_with(tier) && month_of(path) == month;
+            self.segments.range::<str, _>(from).take_while(move |(path, _)| of_month(path)).map(|(_, meta)| &**meta)
         })
     }
 
@@ -133,7 +136,7 @@ impl Manifest {
 
     /// Takes a part's paths into memory.
     pub(super) fn add_part(&mut self, part: Part) {
-        self.segments.extend(part.segments.into_iter().map(|meta| (meta.path.clone(), meta)));
+        self.segments.extend(part.segments.into_iter().map(|meta| (meta.path.as_str().into(), Arc::new(meta))));
         self.sealed.extend(part.sealed);
         self.collected.extend(part.collected);
         self.retired.extend(part.retired);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -222,8 +223,9 @@ pub struct Manifest {
     pub gaps: Vec<Gap>,
     /// Times for which an answer is labelled late, merged where they touch.
     pub late: Vec<Interval>,
-    /// Live raw and sealed segments, by path; of the months that are loaded (`Log::load_segments`).
-    pub segments: BTreeMap<String, SegmentMeta>,
+    /// Live raw and sealed segments, by path; of the months that are loaded (`Log::load_segments`). Shared, for
+    /// every commit begins with a copy of the manifest.
+    pub segments: BTreeMap<Arc<str>, Arc<SegmentMeta>>,
     /// Sealed days, with the paths of the raw segments each replaced.
     pub sealed: BTreeMap<String, Vec<String>>,
     /// Bases in order of commit.

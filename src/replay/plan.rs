@@ -239,8 +239,13 @@ fn draw(
     base: &Base,
     (after, until): (Second, Second),
 ) -> Plan {
-    let changes: Vec<SegmentMeta> =
-        manifest.segments.values().filter(|meta| needed(meta, &point, after, until)).cloned().collect();
+    let changes: Vec<SegmentMeta> = manifest
+        .segments
+        .values()
+        .map(|meta| &**meta)
+        .filter(|meta| needed(meta, &point, after, until))
+        .cloned()
+        .collect();
     let mut segments = base.base.segments.clone();
     segments.sort_by(|a, b| a.path.cmp(&b.path));
     let total = |of: fn(&SegmentMeta) -> u64| changes.iter().chain(&segments).map(of).sum();

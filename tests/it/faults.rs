@@ -122,7 +122,7 @@ impl Place {
 
     fn committed(&self, manifest: &Manifest, table: &TableIdentity) -> BTreeSet<String> {
         let bases = manifest.bases.iter().flat_map(|base| &base.base.segments).map(|meta| &meta.path);
-        let segments = manifest.segments.keys().chain(bases).cloned();
+        let segments = manifest.segments.keys().map(ToString::to_string).chain(bases.cloned());
         let entries = (0..manifest.next).map(|n| format!("log/{n:020}.entry"));
         let of_table = segments.chain(entries).map(|path| format!("{}/{path}", table.folder()));
         of_table.chain(["archive.json".to_owned()]).collect()

@@ -48,6 +48,13 @@ impl Canon {
         outcome.map_err(|error| self.fault(&error))
     }
 
+    /// Appends length ‖ name, then the value whose JSON is `json`.
+    pub(in crate::change) fn read_attribute(&mut self, name: &str, json: &str) -> Result<(), ImageError> {
+        let named: Result<(), serde_json::Error> = self.sized(name.as_bytes());
+        named.map_err(|error| self.fault(&error))?;
+        self.read_value(json)
+    }
+
     /// The fault behind a reader's error: ours if one of us raised it.
     pub(in crate::change) fn fault(&mut self, error: &serde_json::Error) -> ImageError {
         self.fault.take().unwrap_or_else(|| ImageError::not_json(error))
@@ -112,7 +119,8 @@ impl Canon {
             return;
         }
         parts.sort_by(compare);
-        let sorted: Vec<u8> = parts.iter().flat_map(|part| &bytes[part.whole.clone()]).copied().collect();
+        let mut sorted = Vec::with_capacity(bytes.len() - from);
+        parts.iter().for_each(|part| sorted.extend_from_slice(&bytes[part.whole.clone()]));
         self.bytes[from..].copy_from_slice(&sorted);
     }
 }

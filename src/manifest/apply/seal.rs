@@ -31,24 +31,26 @@ impl Manifest {
         hold(9, self.sealing().is_none(), || "a seal is open already".to_owned())?;
         let past = day_end(day).is_some_and(|end| context.closed >= Some(end));
         hold(9, past, || format!("{day} is not closed yet"))?;
-        let live: Vec<&String> = self.raw_of(day).collect();
-        hold(9, started.inputs.iter().eq(live), || format!("the inputs are not all live raw segments of {day}"))?;
+        let live: Vec<&str> = self.raw_of(day).collect();
+        hold(9, started.inputs.iter().map(String::as_str).eq(live), || {
+            format!("the inputs are not all live raw segments of {day}")
+        })?;
         let intent = Intent { kind: IntentKind::Seal(started.clone()), writer: context.entry.writer.id.clone() };
         self.intents.insert(context.entry.n, intent);
         Ok(())
     }
 
-    fn raw_of<'m>(&'m self, day: &'m str) -> impl Iterator<Item = &'m String> {
-        self.segments.iter().filter(move |(_, meta)| meta.tier == Tier::Raw && meta.dt == day).map(|(path, _)| path)
+    fn raw_of<'m>(&'m self, day: &'m str) -> impl Iterator<Item = &'m str> {
+        self.segments.iter().filter(move |(_, meta)| meta.tier == Tier::Raw && meta.dt == day).map(|(path, _)| &**path)
     }
 
     pub(super) fn seal(&mut self, seal: &Seal) -> Held {
         let Some(Intent { kind: IntentKind::Seal(started), .. }) = self.intents.remove(&seal.intent) else {
             return hold(10, false, || format!("entry {} began no open seal", seal.intent));
         };
-        let inputs: Vec<_> = started.inputs.iter().filter_map(|path| self.segments.remove(path)).collect();
+        let inputs: Vec<_> = started.inputs.iter().filter_map(|path| self.segments.remove(path.as_str())).collect();
         hold(10, inputs.len() == started.inputs.len(), || "an input is no longer live".to_owned())?;
-        conserves(inputs.iter(), seal.segments.iter())?;
+        conserves(inputs.iter().map(|meta| &**meta), seal.segments.iter())?;
         self.touch_day(&started.day);
         for meta in &seal.segments {
             let folder = format!("sealed/dt={}/", started.day);
@@ -77,7 +79,7 @@ impl Manifest {
     pub(super) fn collect(&mut self, paths: &[String]) -> Held {
         for path in paths {
             let based = self.bases.iter().any(|base| base.base.segments.iter().any(|meta| meta.path == *path));
-            hold(12, !self.segments.contains_key(path) && !based, || format!("{path} is live"))?;
+            hold(12, !self.segments.contains_key(path.as_str()) && !based, || format!("{path} is live"))?;
             let output = intent_of(path).is_some_and(|n| self.intents.contains_key(&n));
             hold(12, !output, || format!("{path} is an output of an open intent"))?;
             let day = self.sealed.iter().find(|(_, inputs)| inputs.contains(path)).map(|(day, _)| day);

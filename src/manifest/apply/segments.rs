@@ -2,6 +2,8 @@
 
 use super::Context;
 use super::shard::DOUBT;
+use std::sync::Arc;
+
 use crate::change::Second;
 use crate::manifest::action::{GapReason, GapSpan, Interval, SegmentsAdded, Span};
 use crate::manifest::invariants::{Held, chains, counts, cut_rises, hold, rises, rows_equal};
@@ -38,7 +40,7 @@ impl Manifest {
     pub(super) fn add_segment(&mut self, meta: &SegmentMeta) -> Held {
         hold(8, !self.is_used(&meta.path), || format!("{} was named before", meta.path))?;
         self.touch(&meta.path);
-        self.segments.insert(meta.path.clone(), meta.clone());
+        self.segments.insert(meta.path.as_str().into(), Arc::new(meta.clone()));
         Ok(())
     }
 

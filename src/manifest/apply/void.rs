@@ -16,10 +16,10 @@ impl Manifest {
         let Some(without) = without.filter(|without| without.next == entry.n) else {
             return hold(11, false, || format!("the log without entries {} to {} does not hold", void.from, void.to));
         };
-        let live: BTreeSet<&String> = without.named().collect();
-        let collected = self.collected.iter().find(|path| live.contains(path));
+        let live: BTreeSet<&str> = without.named().collect();
+        let collected = self.collected.iter().find(|path| live.contains(path.as_str()));
         hold(8, collected.is_none(), || format!("{collected:?} was collected and would be live again"))?;
-        let gone: Vec<String> = self.named().filter(|path| !live.contains(path)).cloned().collect();
+        let gone: Vec<String> = self.named().filter(|path| !live.contains(path)).map(str::to_owned).collect();
         let before = std::mem::replace(self, without.clone());
         self.retired.extend(before.retired);
         self.retired.extend(gone);
@@ -36,9 +36,9 @@ impl Manifest {
     }
 
     /// Paths that are live: of segments and bases.
-    fn named(&self) -> impl Iterator<Item = &String> {
-        let bases = self.bases.iter().flat_map(|base| base.base.segments.iter().map(|meta| &meta.path));
-        self.segments.keys().chain(bases)
+    fn named(&self) -> impl Iterator<Item = &str> {
+        let bases = self.bases.iter().flat_map(|base| base.base.segments.iter().map(|meta| meta.path.as_str()));
+        self.segments.keys().map(|path| &**path).chain(bases)
     }
 
     fn keep_sealed_final(&mut self) {

@@ -234,7 +234,7 @@ impl History {
                 let path = name::raw(&encoded.dt, &self.draw.ulid(0));
                 self.store.put_new(&format!("table/{path}"), encoded.bytes.clone(), Keep::Short).await.unwrap();
                 let meta = encoded.meta(path.clone(), None, Tier::Raw, None);
-                self.manifest.segments.insert(path, meta);
+                self.manifest.segments.insert(path.into(), Arc::new(meta));
             }
             rest = &rest[count..];
         }
@@ -376,7 +376,7 @@ impl History {
 
     pub(super) fn change_the_row_digest(&mut self, path: &str) {
         let of_base = self.manifest.bases.iter_mut().flat_map(|base| &mut base.base.segments);
-        let all = self.manifest.segments.values_mut().chain(of_base);
+        let all = self.manifest.segments.values_mut().map(Arc::make_mut).chain(of_base);
         let wrong = |meta: &mut SegmentMeta| meta.row_digest = "0".repeat(32);
         all.filter(|meta| meta.path == path).for_each(wrong);
     }

@@ -151,7 +151,8 @@ impl Chance<'_> {
             IntentKind::Base(_) => None,
         });
         if let Some((n, started)) = open {
-            let inputs = started.inputs.iter().filter_map(|path| self.manifest.segments.get(path));
+            let inputs =
+                started.inputs.iter().filter_map(|path| self.manifest.segments.get(path.as_str()).map(|meta| &**meta));
             let named = |(k, meta): (usize, &SegmentMeta)| SegmentMeta {
                 path: sealed(n, meta).path.replace("-0.parquet", &format!("-{k}.parquet")),
                 ..sealed(n, meta)
@@ -159,7 +160,8 @@ impl Chance<'_> {
             return Some(seal(n, inputs.enumerate().map(named).collect()));
         }
         let day = self.manifest.next_day()?;
-        let inputs = self.manifest.segments.values().filter(|meta| meta.tier == Tier::Raw && meta.dt == day);
+        let live = self.manifest.segments.values().map(|meta| &**meta);
+        let inputs = live.filter(|meta| meta.tier == Tier::Raw && meta.dt == day);
         let inputs: Vec<&SegmentMeta> = inputs.collect();
         let Action::SealStarted(mut started) = seal_started(0, &inputs) else { return None };
         started.day = day;
