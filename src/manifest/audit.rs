@@ -30,27 +30,26 @@ impl StoredPart {
     /// Its path in the table's folder.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("fold/month={}/{}.json.zst", self.0.month, self.0.sha256)
+        format!("fold/day={}/{}.json.zst", self.0.day, self.0.sha256)
     }
 }
 
 impl Manifest {
-    /// The parts of `fold` that were not compared with this manifest since their month last changed.
+    /// The parts of `fold` that were not compared with this manifest since their day last changed.
     #[must_use]
     pub fn parts_to_compare(&self, fold: &StoredFold) -> Vec<StoredPart> {
-        let stored =
-            |part: &&PartPointer| self.months.get(&part.month).and_then(|month| month.stored.as_ref()) == Some(*part);
+        let stored = |part: &&PartPointer| self.days.get(&part.day).and_then(|day| day.stored.as_ref()) == Some(*part);
         fold.0.parts.iter().filter(|part| !stored(part)).cloned().map(StoredPart).collect()
     }
 
-    /// Whether `bytes` (none: it is gone) are the part, and say of their month what this manifest says. Whether or not,
+    /// Whether `bytes` (none: it is gone) are the part, and say of their day what this manifest says. Whether or not,
     /// the part counts as compared: the folds that name it are not to blame.
     pub fn compare_part(&mut self, part: &StoredPart, bytes: Option<&[u8]>) -> bool {
         let same = bytes.is_some_and(|bytes| {
-            sha256(bytes) == part.0.sha256 && unpack::<Part>(bytes).is_some_and(|read| read == self.part(&part.0.month))
+            sha256(bytes) == part.0.sha256 && unpack::<Part>(bytes).is_some_and(|read| read == self.part(&part.0.day))
         });
-        if let Some(month) = self.months.get_mut(&part.0.month) {
-            month.stored = Some(part.0.clone());
+        if let Some(day) = self.days.get_mut(&part.0.day) {
+            day.stored = Some(part.0.clone());
         }
         same
     }

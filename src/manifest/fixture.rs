@@ -285,7 +285,7 @@ pub(super) async fn replace(store: &Arc<dyn ObjectStore>, path: &str, bytes: imp
     store.put_new(path, bytes.into(), Keep::Full).await.unwrap();
 }
 
-/// What the log says, all months loaded, without what one process remembers of its own folds.
+/// What the log says, all days loaded, without what one process remembers of its own folds.
 pub(super) async fn whole(log: &Log, mut manifest: Manifest) -> Manifest {
     log.load_segments(&mut manifest, None, None).await.unwrap();
     said(manifest)
@@ -294,8 +294,8 @@ pub(super) async fn whole(log: &Log, mut manifest: Manifest) -> Manifest {
 /// The same for a manifest of which everything is loaded.
 pub(super) fn said(mut manifest: Manifest) -> Manifest {
     manifest.verified = None;
-    for month in manifest.months.values_mut() {
-        (month.stored, month.loaded) = (None, true);
+    for day in manifest.days.values_mut() {
+        (day.stored, day.loaded) = (None, true);
     }
     manifest
 }

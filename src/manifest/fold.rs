@@ -1,7 +1,7 @@
-//! The folded manifest as stored: a root, and a part per month with the paths of that month.
+//! The folded manifest as stored: a root, and a part per day with the paths of that day.
 //!
 //! Both are JSON under zstd. `fold/<n, 20 digits>.json.zst` is the root: every member of [`Root`] in its order;
-//! maps whose keys are no strings are lists of `[key, value]`. `fold/month=<month>/<sha256>.json.zst` is a part
+//! maps whose keys are no strings are lists of `[key, value]`. `fold/day=<day>/<sha256>.json.zst` is a part
 //! ([`Part`]); it is named by the hash of its stored bytes, never changes, and later roots name it again.
 //! A fold is derived: without an entry that names it by hash it does not exist.
 
@@ -13,9 +13,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Definition, Interval};
+use super::days::day_of;
 use super::entry::FoldPointer;
-use super::months::month_of;
-use super::state::{Awaited, Base, Epoch, Gap, Intent, Manifest, Month, PartPointer, Shard, ShardKey, UnknownAction};
+use super::state::{
+    Awaited, Base, Epoch, Gap, Intent, Manifest, PartPointer, Shard, ShardKey, StoredDay, UnknownAction,
+};
 use crate::change::Second;
 use crate::segment::SegmentMeta;
 
@@ -53,12 +55,12 @@ pub(super) struct Root {
     pub(super) parts: Vec<PartPointer>,
 }
 
-/// The paths of one month.
+/// The paths of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Part {
     v: u32,
-    month: String,
+    day: String,
     /// Live segments.
     segments: Vec<SegmentMeta>,
     /// Sealed days with the raw paths that each replaced.
@@ -76,38 +78,38 @@ impl Manifest {
         self.fold.clone().filter(newer).or_else(|| self.verified.clone()).or_else(|| self.fold.clone())
     }
 
-    /// Months whose part must be written before a root can be.
+    /// Days whose part must be written before a root can be.
     pub(super) fn unstored(&self) -> Vec<Part> {
-        let months = self.months.iter().filter(|(_, month)| month.stored.is_none());
-        months.map(|(month, _)| self.part(month)).collect()
+        let days = self.days.iter().filter(|(_, day)| day.stored.is_none());
+        days.map(|(day, _)| self.part(day)).collect()
     }
 
-    pub(super) fn part(&self, month: &str) -> Part {
-        let paths = |set: &BTreeSet<String>| set.iter().filter(|path| month_of(path) == month).cloned().collect();
-        let days = self.sealed.iter().filter(|(day, _)| day.get(..7) == Some(month));
+    pub(super) fn part(&self, day: &str) -> Part {
+        let paths = |set: &BTreeSet<String>| set.iter().filter(|path| day_of(path) == day).cloned().collect();
+        let sealed = self.sealed.iter().filter(|(day, _)| day.get(..10) == Some(day));
         Part {
             v: VERSION,
-            month: month.to_owned(),
-            segments: self.segments_of(month).cloned().collect(),
-            sealed: days.map(|(day, inputs)| (day.clone(), inputs.clone())).collect(),
+            day: day.to_owned(),
+            segments: self.segments_of(day).cloned().collect(),
+            sealed: sealed.map(|(day, inputs)| (day.clone(), inputs.clone())).collect(),
             collected: paths(&self.collected),
             retired: paths(&self.retired),
         }
     }
 
-    /// Live segments of a month, in order of path: a long log has too many to look through for each part.
-    fn segments_of<'m>(&'m self, month: &'m str) -> impl Iterator<Item = &'m SegmentMeta> {
+    /// Live segments of a day, in order of path: a long log has too many to look through for each part.
+    fn segments_of<'m>(&'m self, day: &'m str) -> impl Iterator<Item = &'m SegmentMeta> {
         ["raw/dt=", "sealed/dt="].into_iter().flat_map(move |tier| {
-            let first = format!("{tier}{month}");
+            let first = format!("{tier}{day}");
             let from = (Bound::Included(first.as_str()), Bound::Unbounded);
-            let of_month = move |path: &str| path.starts_with(tier) && month_of(path) == month;
-            self.segments.range::<str, _>(from).take_while(move |(path, _)| of_month(path)).map(|(_, meta)| &**meta)
+            let of_day = move |path: &str| path.starts_with(tier) && day_of(path) == day;
+            self.segments.range::<str, _>(from).take_while(move |(path, _)| of_day(path)).map(|(_, meta)| &**meta)
         })
     }
 
-    /// The root, once every month is stored and there is an entry.
+    /// The root, once every day is stored and there is an entry.
     pub(super) fn root(&self) -> Option<Root> {
-        let parts: Option<Vec<PartPointer>> = self.months.values().map(|month| month.stored.clone()).collect();
+        let parts: Option<Vec<PartPointer>> = self.days.values().map(|day| day.stored.clone()).collect();
         Some(Root {
             v: VERSION,
             n: self.next.checked_sub(1)?,
@@ -140,13 +142,13 @@ impl Manifest {
         self.sealed.extend(part.sealed);
         self.collected.extend(part.collected);
         self.retired.extend(part.retired);
-        self.months.entry(part.month).or_default().loaded = true;
+        self.days.entry(part.day).or_default().loaded = true;
     }
 }
 
 impl From<Root> for Manifest {
     fn from(root: Root) -> Self {
-        let month = |stored: PartPointer| (stored.month.clone(), Month { stored: Some(stored), loaded: false });
+        let day = |stored: PartPointer| (stored.day.clone(), StoredDay { stored: Some(stored), loaded: false });
         Self {
             next: root.n + 1,
             tail_sha256: Some(root.sha256),
@@ -168,15 +170,15 @@ impl From<Root> for Manifest {
             unknown: root.unknown,
             sealed_through: root.sealed_through,
             sealed_rows_through: root.sealed_rows_through,
-            months: root.parts.into_iter().map(month).collect(),
+            days: root.parts.into_iter().map(day).collect(),
             ..Self::default()
         }
     }
 }
 
 impl Part {
-    pub(super) fn month(&self) -> &str {
-        &self.month
+    pub(super) fn day(&self) -> &str {
+        &self.day
     }
 }
 

@@ -7,13 +7,13 @@ pub mod action;
 mod apply;
 pub mod audit;
 mod codec;
+mod days;
 pub mod entry;
 #[cfg(test)]
 mod fixture;
 mod fold;
 pub mod invariants;
 mod log;
-mod months;
 mod pack;
 mod segments;
 pub mod state;

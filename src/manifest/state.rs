@@ -168,10 +168,10 @@ pub struct Blocked {
     pub newer: bool,
 }
 
-/// Where the segments of one month are stored, and how they stand in memory.
+/// Where the segments of one day are stored, and how they stand in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Month {
-    /// The part of the newest fold known, while nothing of the month changed since.
+pub(crate) struct StoredDay {
+    /// The part of the newest fold known, while nothing of the day changed since.
     pub(super) stored: Option<PartPointer>,
     /// Its paths are in the manifest's maps.
     pub(super) loaded: bool,
@@ -181,8 +181,8 @@ pub(crate) struct Month {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartPointer {
-    /// `2026-11`, or `other`.
-    pub(super) month: String,
+    /// `2026-11-22`, or `other`.
+    pub(super) day: String,
     /// SHA-256 of the stored object; it is the object's name too.
     pub(super) sha256: String,
 }
@@ -223,7 +223,7 @@ pub struct Manifest {
     pub gaps: Vec<Gap>,
     /// Times for which an answer is labelled late, merged where they touch.
     pub late: Vec<Interval>,
-    /// Live raw and sealed segments, by path; of the months that are loaded (`Log::load_segments`). Shared, for
+    /// Live raw and sealed segments, by path; of the days that are loaded (`Log::load_segments`). Shared, for
     /// every commit begins with a copy of the manifest.
     pub segments: BTreeMap<Arc<str>, Arc<SegmentMeta>>,
     /// Sealed days, with the paths of the raw segments each replaced.
@@ -254,8 +254,8 @@ pub struct Manifest {
     pub retired: BTreeSet<String>,
     /// Set while an entry without effect stands in the way.
     pub blocked: Option<Blocked>,
-    /// What the fold stores, month by month.
-    pub(crate) months: BTreeMap<String, Month>,
+    /// What the fold stores, day by day.
+    pub(crate) days: BTreeMap<String, StoredDay>,
     /// A fold that this process verified and no entry names yet.
     pub(crate) verified: Option<FoldPointer>,
 }

@@ -54,7 +54,7 @@ impl Derived {
         match (root, pack) {
             (Some(n), _) if path == root_path(n) => drop(self.roots.insert(n)),
             (_, Some(first)) => drop(self.packs.insert(first)),
-            _ if path.starts_with("fold/month=") => drop(self.parts.insert(path.to_owned())),
+            _ if path.starts_with("fold/day=") => drop(self.parts.insert(path.to_owned())),
             _ => self.strange.push(path.to_owned()),
         }
     }

@@ -198,14 +198,14 @@ impl Met {
     }
 }
 
-/// `log`, `raw`, `base`, `fold`, `fold/month`, `probe`, …
+/// `log`, `raw`, `base`, `fold`, `fold/day`, `probe`, …
 fn kind_of(path: &str) -> String {
     let names: Vec<&str> = ["log", "raw", "base", "fold", "pack", "probe", "archive.json"]
         .into_iter()
         .filter(|kind| path.split('/').any(|part| part == *kind))
         .collect();
     let kind = names.first().copied().unwrap_or(path);
-    if path.contains("/month=") { format!("{kind}/month") } else { kind.to_owned() }
+    if path.contains("/day=") { format!("{kind}/day") } else { kind.to_owned() }
 }
 
 /// Runs all cases side by side; each gives the path of the mutation that met its fault, if its run came so far.

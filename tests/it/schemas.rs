@@ -248,7 +248,7 @@ async fn the_entries_of_the_page_fold_into_what_the_fold_schema_names() {
     }
     let mut kinds = BTreeSet::new();
     for fold in folds {
-        let kind = if fold.path.contains("month=") { "part" } else { "root" };
+        let kind = if fold.path.contains("day=") { "part" } else { "root" };
         let stored = store.get(&fold.path, None).await.unwrap();
         assert_eq!(members_of(&stored.bytes), fold_members(kind), "{}", fold.path);
         kinds.insert(kind);

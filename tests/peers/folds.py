@@ -7,11 +7,11 @@ import shape
 from manifest import Base, Gap, Manifest, Shard
 from moments import Invalid, Newer, Refused, parse, rfc3339, second
 
-def month_of(path):
+def day_of(path):
     """The part in which a path stands."""
     for piece in path.split("/"):
         if piece.startswith(("dt=", "at=")):
-            return piece[3:10]
+            return piece[3:13]
     return "other"
 
 
@@ -54,7 +54,7 @@ def dump_intent(intent):
 
 
 def dump(m):
-    """(root without `parts`, parts by month) of a manifest."""
+    """(root without `parts`, parts by day) of a manifest."""
     root = dict(
         v=1, n=m.next - 1, sha256=m.tail, version_id=m.version_id, at=m.at, fold=m.fold,
         epochs={str(e): dump_epoch(m, e, facts) for e, facts in m.epochs.items()},
@@ -70,16 +70,16 @@ def dump(m):
         unknown=m.unknown,
         sealed_through=max(m.sealed, default=None), sealed_rows_through=m.sealed_rows_through)
     parts = {}
-    part = lambda month: parts.setdefault(month, dict(v=1, month=month, segments=[], sealed={}, collected=[], retired=[]))
+    part = lambda day: parts.setdefault(day, dict(v=1, day=day, segments=[], sealed={}, collected=[], retired=[]))
     for path, meta in sorted(m.segments.items()):
-        part(month_of(path))["segments"].append(meta)
+        part(day_of(path))["segments"].append(meta)
     for day, inputs in m.sealed.items():
-        part(day[:7])["sealed"][day] = inputs
+        part(day)["sealed"][day] = inputs
     for path in sorted(m.collected):
-        part(month_of(path))["collected"].append(path)
+        part(day_of(path))["collected"].append(path)
     known = set(m.segments) | m.collected | {p for inputs in m.sealed.values() for p in inputs}
     for path in sorted(m.paths - known - {s["path"] for b in m.bases for s in b.segments}):
-        part(month_of(path))["retired"].append(path)
+        part(day_of(path))["retired"].append(path)
     return root, parts
 
 
@@ -91,11 +91,11 @@ def comparable(root, parts):
     root.pop("parts", None)
     root.pop("version_id")
     tidy = {}
-    for month, part in parts.items():
+    for day, part in parts.items():
         part = dict(part, segments=sorted(part["segments"], key=text), collected=sorted(part["collected"]), retired=sorted(part["retired"]),
                     sealed={day: sorted(inputs) for day, inputs in part["sealed"].items()})
         if any(part[name] for name in ("segments", "sealed", "collected", "retired")):
-            tidy[month] = part
+            tidy[day] = part
     return text([root, tidy])
 
 
@@ -108,12 +108,12 @@ def stored(archive, folder, pointer, strict=False):
         raise Refused(f"the fold {pointer['n']} says that it is {root['n']}")
     parts = {}
     for named in root["parts"]:
-        part = checked(archive, f"{folder}/fold/month={named['month']}/{named['sha256']}.json.zst", named["sha256"], "part", strict)
+        part = checked(archive, f"{folder}/fold/day={named['day']}/{named['sha256']}.json.zst", named["sha256"], "part", strict)
         if part is None:
             return None
-        if part["month"] != named["month"] or part["month"] in parts:
-            raise Refused(f"the fold {pointer['n']} has a part {part['month']} too many")
-        parts[part["month"]] = part
+        if part["day"] != named["day"] or part["day"] in parts:
+            raise Refused(f"the fold {pointer['n']} has a part {part['day']} too many")
+        parts[part["day"]] = part
     return root, parts
 
 

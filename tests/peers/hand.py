@@ -239,13 +239,13 @@ class Archive:
         if change_root:
             change_root(root)
         named = []
-        for month, part in parts.items():
+        for day, part in parts.items():
             if change_part:
                 change_part(part)
             blob = pa.compress(json.dumps(part).encode(), "zstd", asbytes=True)
             sha = hashlib.sha256(blob).hexdigest()
-            self.put(f"{FOLDER}/fold/month={month}/{sha}.json.zst", blob)
-            named.append(dict(month=month, sha256=sha))
+            self.put(f"{FOLDER}/fold/day={day}/{sha}.json.zst", blob)
+            named.append(dict(day=day, sha256=sha))
         blob = pa.compress(json.dumps(dict(root, parts=named)).encode(), "zstd", asbytes=True)
         self.put(f"{FOLDER}/fold/{self.n - 1:020}.json.zst", blob)
         self.pointer = dict(n=self.n - 1, sha256=hashlib.sha256(blob).hexdigest())

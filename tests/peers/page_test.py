@@ -75,7 +75,7 @@ class Examples(unittest.TestCase):
         manifest, _ = worked()
         (root,), (part,) = blocks("json fold"), blocks("json part")
         want_root, want_parts = folds.dump(manifest)
-        self.assertEqual(json.loads(part), want_parts["2026-11"])
+        self.assertEqual(json.loads(part), want_parts["2026-11-22"])
         named = json.loads(root)["parts"]
         self.assertEqual(json.loads(root), dict(want_root, parts=named))
         shape.is_a("fold.v1.schema.json", json.loads(root), "/$defs/root")

@@ -147,7 +147,7 @@ class Voids(Case):
         a.through["s"] = 0
         self.holds(closed=-1)
         _, parts = folds.dump(log.read(self.store, FOLDER))
-        self.assertEqual(parts["2026-11"]["retired"], [f"raw/dt={DAY}/x.parquet"])
+        self.assertEqual(parts[DAY]["retired"], [f"raw/dt={DAY}/x.parquet"])
         a.changes(FIRST, path=f"raw/dt={DAY}/x.parquet")
         self.fails("named before")
 

@@ -51,7 +51,7 @@ impl Manifest {
         let inputs: Vec<_> = started.inputs.iter().filter_map(|path| self.segments.remove(path.as_str())).collect();
         hold(10, inputs.len() == started.inputs.len(), || "an input is no longer live".to_owned())?;
         conserves(inputs.iter().map(|meta| &**meta), seal.segments.iter())?;
-        self.touch_day(&started.day);
+        self.touch_day(started.day.clone());
         for meta in &seal.segments {
             let folder = format!("sealed/dt={}/", started.day);
             let shape = matches!(meta.tier, Tier::Heads | Tier::Rest)

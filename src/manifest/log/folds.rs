@@ -1,6 +1,7 @@
 //! Folds in the store: written beside the log, named only after they were read back and found equal.
 
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::follow::Halt;
 use super::{Log, LogError};
@@ -11,6 +12,8 @@ use crate::store::{Keep, StoreError};
 
 /// Entries between two folds: opening reads at most about so many entries.
 const EVERY: u64 = 16;
+/// Parts read side by side.
+const AT_ONCE: usize = 16;
 /// Names under which a part is tried.
 const NAMES: usize = 2;
 
@@ -32,8 +35,8 @@ impl Log {
     async fn write_fold(&self, manifest: &mut Manifest) -> Result<Option<FoldPointer>, StoreError> {
         for part in manifest.unstored() {
             let Some(stored) = self.write_part(&part).await? else { return Ok(None) };
-            if let Some(month) = manifest.months.get_mut(part.month()) {
-                month.stored = Some(stored);
+            if let Some(day) = manifest.days.get_mut(part.day()) {
+                day.stored = Some(stored);
             }
         }
         let Some(root) = manifest.root() else { return Ok(None) };
@@ -48,7 +51,7 @@ impl Log {
     async fn write_part(&self, part: &Part) -> Result<Option<PartPointer>, StoreError> {
         for feeds in 0..NAMES {
             let Some(bytes) = pack(part, feeds) else { return Ok(None) };
-            let stored = PartPointer { month: part.month().to_owned(), sha256: sha256(&bytes) };
+            let stored = PartPointer { day: part.day().to_owned(), sha256: sha256(&bytes) };
             let path = self.part_path(&stored);
             self.put_derived(&path, bytes.into()).await?;
             if sha256(&self.store.get(&path, None).await?.bytes) == stored.sha256 {
@@ -74,7 +77,7 @@ impl Log {
     }
 
     fn part_path(&self, part: &PartPointer) -> String {
-        self.path(&format!("fold/month={}/{}.json.zst", part.month, part.sha256))
+        self.path(&format!("fold/day={}/{}.json.zst", part.day, part.sha256))
     }
 
     /// The fold that an entry names; none if it is missing or not what the entry says.
@@ -89,27 +92,28 @@ impl Log {
         Ok(root.filter(|root| root.n == fold.n).map(Manifest::from))
     }
 
-    /// Brings months into memory; [`Halt::Part`], with the manifest as before, where a part is missing or altered.
-    pub(super) async fn load_months(&self, manifest: &mut Manifest, months: &[String]) -> Result<(), Halt> {
-        let mut parts = Vec::new();
-        for month in months {
-            let Some(pointer) = manifest.months.get(month).and_then(|month| month.stored.clone()) else { continue };
-            let path = self.part_path(&pointer);
-            let bytes = match self.store.get(&path, None).await {
-                Ok(object) => Some(object.bytes),
-                Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => None,
-                Err(error) => return Err(LogError::from(error).into()),
-            };
-            let bytes = bytes.filter(|bytes| sha256(bytes) == pointer.sha256);
-            let part = bytes.and_then(|bytes| unpack::<Part>(&bytes)).filter(|part| part.month() == month);
-            let Some(part) = part else {
-                tracing::warn!(path, "a part of a fold is not what the fold says: reading the log without it");
-                return Err(Halt::Part);
-            };
-            parts.push(part);
-        }
+    /// Brings days into memory; [`Halt::Part`], with the manifest as before, where a part is missing or altered.
+    pub(super) async fn load_days(&self, manifest: &mut Manifest, days: &[String]) -> Result<(), Halt> {
+        let stored = |day: &String| manifest.days.get(day).and_then(|day| day.stored.clone());
+        let pointers: Vec<PartPointer> = days.iter().filter_map(stored).collect();
+        let read = stream::iter(pointers).map(|pointer| self.read_part(pointer)).buffered(AT_ONCE);
+        let parts: Vec<Part> = read.try_collect().await?;
         parts.into_iter().for_each(|part| manifest.add_part(part));
         Ok(())
+    }
+
+    async fn read_part(&self, pointer: PartPointer) -> Result<Part, Halt> {
+        let path = self.part_path(&pointer);
+        let bytes = match self.store.get(&path, None).await {
+            Ok(object) => Some(object.bytes).filter(|bytes| sha256(bytes) == pointer.sha256),
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => None,
+            Err(error) => return Err(LogError::from(error).into()),
+        };
+        let part = bytes.and_then(|bytes| unpack::<Part>(&bytes)).filter(|part| part.day() == pointer.day);
+        part.ok_or_else(|| {
+            tracing::warn!(path, "a part of a fold is not what the fold says: reading the log without it");
+            Halt::Part
+        })
     }
 
     /// The log anew from its entries, after a fold's part was found missing or altered.

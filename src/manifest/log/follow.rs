@@ -91,8 +91,8 @@ impl Log {
                 return Err(Refused::Entry { why: error.to_string(), newer });
             }
         };
-        let months = state.unloaded_for(entry);
-        self.load_months(state, &months).await?;
+        let days = state.unloaded_for(entry);
+        self.load_days(state, &days).await?;
         let without = self.without_range(entry).await?;
         state.apply_in_place(entry, &slot.stored, without.as_ref())?;
         Ok(())

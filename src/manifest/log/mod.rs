@@ -94,12 +94,12 @@ impl Log {
         from: Option<Second>,
         to: Option<Second>,
     ) -> Result<(), LogError> {
-        let month = |at: Second| at.day().chars().take(7).collect::<String>();
-        let (from, to) = (from.map(month), to.map(month));
+        let day = |at: Second| at.day().chars().take(10).collect::<String>();
+        let (from, to) = (from.map(day), to.map(day));
         let wanted =
             |name: &str| from.as_deref().is_none_or(|from| name >= from) && (to.as_deref().is_none_or(|to| name <= to));
-        let months = manifest.unloaded(wanted);
-        match self.load_months(manifest, &months).await {
+        let days = manifest.unloaded(wanted);
+        match self.load_days(manifest, &days).await {
             Ok(()) => Ok(()),
             Err(Halt::Part) => self.without_parts(manifest).await,
             Err(Halt::Log(error)) => Err(error),

@@ -58,8 +58,8 @@ impl Log {
             fold: manifest.newest_fold(),
             actions,
         };
-        let months = manifest.unloaded_for(&entry);
-        match self.load_months(manifest, &months).await {
+        let days = manifest.unloaded_for(&entry);
+        match self.load_days(manifest, &days).await {
             Ok(()) => {}
             Err(Halt::Part) => {
                 self.without_parts(manifest).await?;

@@ -38,7 +38,7 @@ async fn targets(scene: &Scene) -> Vec<Target> {
         (entry(fold + 1), true, true),
         (entry(fold - 1), false, true),
         (newest("fold").unwrap().clone(), false, true),
-        (newest("fold/month").unwrap().clone(), false, true),
+        (newest("fold/day").unwrap().clone(), false, true),
         (newest("raw").unwrap().clone(), false, false),
         (newest("base").unwrap().clone(), false, false),
     ] {
@@ -166,7 +166,7 @@ async fn a_damaged_part_stops_neither_a_writer_nor_the_next_fold() {
         world.idle().await;
     }
     let listed = world.store.list("", None, None).await.unwrap();
-    let part = listed.into_iter().map(|object| object.path).find(|path| path.contains("/fold/month=")).unwrap();
+    let part = listed.into_iter().map(|object| object.path).find(|path| path.contains("/fold/day=")).unwrap();
     let whole = world.store.get(&part, None).await.unwrap().bytes;
     world.store.delete(&part, None).await.unwrap();
     world.store.put_new(&part, whole.slice(1..), Keep::Derived).await.unwrap();

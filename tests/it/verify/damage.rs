@@ -73,7 +73,7 @@ impl Kind {
         match path {
             "archive.json" => Self::Archive,
             path if path.contains("/log/") => Self::Entry,
-            path if path.contains("/fold/month=") => Self::Part,
+            path if path.contains("/fold/day=") => Self::Part,
             path if path.contains("/fold/") => Self::Root,
             path if path.contains("/pack/") => Self::Pack,
             path if path.contains("/raw/") => Self::Raw,

@@ -8,14 +8,14 @@ use crate::store::counting::CountingStore;
 
 const THROUGH: u64 = START - 1;
 
-/// Three months of segments, and some folds.
-async fn three_months(seed: u64) -> (Arc<dyn ObjectStore>, Log, Manifest) {
+/// Three days of segments, and some folds.
+async fn three_days(seed: u64) -> (Arc<dyn ObjectStore>, Log, Manifest) {
     let store = memory();
     let (log, mut manifest) = open(&store, seed).await;
     commit(&log, &mut manifest, begin()).await;
     for n in 0..50_u64 {
         let after = THROUGH + n * 10;
-        let cut = 1000 + DAY * 2 * i64::try_from(n).unwrap();
+        let cut = 1000 + 3_600 * i64::try_from(n).unwrap();
         commit(&log, &mut manifest, vec![rows("a", after, after + 10, cut)]).await;
     }
     (store, log, manifest)
@@ -41,7 +41,7 @@ async fn still_the_same(store: &Arc<dyn ObjectStore>, what: &str) {
     let (through, cut) = (shard.through.as_delivered().parse::<u64>().unwrap(), shard.cut.0 - at(0).0);
     let mut proposed = Proposed::Lost;
     for _ in 0..2 {
-        // The part of the month may have to be done without: then the log is read anew, and the actions are made anew.
+        // The part of the day may have to be done without: then the log is read anew, and the actions are made anew.
         if proposed == Proposed::Lost {
             let actions = vec![rows("a", through, through + 10, cut)];
             proposed = log.propose(&mut opened, at(0), actions).await.unwrap();
@@ -63,11 +63,11 @@ async fn idle_from(log: &Log, manifest: &mut Manifest, through: u64, from: i64, 
 
 #[tokio::test]
 async fn any_object_of_a_fold_may_be_lost_cut_flipped_or_exchanged() {
-    let count = listed(&three_months(1).await.0, "fold").await.len();
+    let count = listed(&three_days(1).await.0, "fold").await.len();
     assert!(count >= 6, "{count} objects");
     for index in 0..count {
         for damage in 0..4 {
-            let (store, _, _) = three_months(1).await;
+            let (store, _, _) = three_days(1).await;
             let all = listed(&store, "fold").await;
             let path = &all[index];
             let mut now = bytes(&store, path).await;
@@ -88,7 +88,7 @@ async fn any_object_of_a_fold_may_be_lost_cut_flipped_or_exchanged() {
 
 #[tokio::test]
 async fn a_log_needs_no_fold_at_all() {
-    let (store, _, _) = three_months(1).await;
+    let (store, _, _) = three_days(1).await;
     for path in listed(&store, "fold").await {
         store.delete(&path, None).await.unwrap();
     }
@@ -102,7 +102,7 @@ async fn a_hidden_part_is_a_lost_part() {
     commit(&log, &mut manifest, begin()).await;
     commit(&log, &mut manifest, vec![rows("a", THROUGH, 109, 700)]).await;
     idle_from(&log, &mut manifest, 109, 700, 40).await;
-    for path in listed(&store, "fold/month=2026-11").await {
+    for path in listed(&store, "fold/day=2026-11-22").await {
         store.delete(&path, None).await.unwrap();
     }
     let (log, opened) = open(&store, 2).await;
@@ -133,8 +133,8 @@ async fn a_sealed_day_without_rows_survives_a_fold() {
 
 #[tokio::test]
 async fn a_damaged_part_is_written_again_under_another_name() {
-    let (store, _, _) = three_months(1).await;
-    let parts = listed(&store, "fold/month=2026-11").await;
+    let (store, _, _) = three_days(1).await;
+    let parts = listed(&store, "fold/day=2026-11-22").await;
     for path in &parts {
         replace(&store, path, b"damaged".to_vec()).await;
     }
@@ -146,21 +146,21 @@ async fn a_damaged_part_is_written_again_under_another_name() {
     idle_from(&log, &mut manifest, through, floor, 20).await;
     assert!(manifest.fold.as_ref().is_some_and(|fold| fold.n + 1 >= begun), "folds are named again");
     let (log, again) = open(&store, 3).await;
-    let stored = again.months["2026-11"].stored.clone().unwrap();
+    let stored = again.days["2026-11-22"].stored.clone().unwrap();
     assert!(parts.iter().all(|path| !path.contains(&stored.sha256)));
     assert_eq!(whole(&log, again).await, said(manifest));
 }
 
 #[tokio::test]
 async fn a_part_lost_while_a_writer_runs_does_not_stop_it() {
-    let (store, _, _) = three_months(1).await;
+    let (store, _, _) = three_days(1).await;
     let (log, mut running) = open(&store, 2).await;
-    let old: Vec<String> = listed(&store, "fold/month=2026-11").await;
-    assert!(!old.is_empty() && running.months.values().any(|month| !month.loaded));
+    let old: Vec<String> = listed(&store, "fold/day=2026-11-22").await;
+    assert!(!old.is_empty() && running.days.values().any(|day| !day.loaded));
     for path in &old {
         store.delete(path, None).await.unwrap();
     }
-    // It names the lost month: read anew once, then it holds.
+    // It names the lost day: read anew once, then it holds.
     let gone = vec![collect(&["raw/dt=2026-11-22/orphan.parquet"])];
     assert_eq!(log.propose(&mut running, at(0), gone.clone()).await.unwrap(), Proposed::Lost);
     commit(&log, &mut running, gone).await;
@@ -169,8 +169,8 @@ async fn a_part_lost_while_a_writer_runs_does_not_stop_it() {
 
 #[tokio::test]
 async fn a_fold_that_no_entry_names_does_not_exist() {
-    let (store, _, manifest) = three_months(1).await;
-    let newest = listed(&store, "fold").await.into_iter().rfind(|path| !path.contains("month=")).unwrap();
+    let (store, _, manifest) = three_days(1).await;
+    let newest = listed(&store, "fold").await.into_iter().rfind(|path| !path.contains("day=")).unwrap();
     let foreign = format!("{}/fold/{:020}.json.zst", table().folder(), manifest.next - 1);
     let planted = bytes(&store, &newest).await;
     let _ = store.put_new(&foreign, planted.into(), Keep::Derived).await;
@@ -180,8 +180,8 @@ async fn a_fold_that_no_entry_names_does_not_exist() {
 
 #[tokio::test]
 async fn the_fold_of_another_log_is_not_taken_though_an_entry_names_it() {
-    let (other, _, theirs) = three_months(2).await;
-    let (store, _, ours) = three_months(1).await;
+    let (other, _, theirs) = three_days(2).await;
+    let (store, _, ours) = three_days(1).await;
     let named = theirs.fold.clone().unwrap();
     let path = format!("{}/fold/{:020}.json.zst", table().folder(), named.n);
     let foreign = bytes(&other, &path).await;

@@ -69,7 +69,7 @@ async fn a_collected_path_stays_collected() {
     let (store, log, mut manifest) = log_of(vec![begin(), vec![collect(&[gone])], vec![beat("a", THROUGH, 7)]]).await;
     voided(&store, &log, &mut manifest, 1, 2).await;
     assert!(manifest.collected.contains(gone));
-    // It survives a fold too, though nothing else is left of that month.
+    // It survives a fold too, though nothing else is left of that day.
     idle(&log, &mut manifest, 40).await;
     let (second, opened) = open(&store, 2).await;
     assert!(opened.fold.is_some());
@@ -77,7 +77,7 @@ async fn a_collected_path_stays_collected() {
 }
 
 #[tokio::test]
-async fn retired_paths_survive_a_fold_though_nothing_else_is_left_of_their_month() {
+async fn retired_paths_survive_a_fold_though_nothing_else_is_left_of_their_day() {
     let far = raw("far", 10, 40 * DAY);
     let (store, log, mut manifest) =
         log_of(vec![begin(), vec![added(vec![far.clone()], vec![span("a", THROUGH, 109, 10, 40 * DAY)])]]).await;
