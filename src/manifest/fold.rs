@@ -16,7 +16,7 @@ use super::action::{Definition, Interval};
 use super::days::day_of;
 use super::entry::FoldPointer;
 use super::state::{
-    Awaited, Base, Epoch, Gap, Intent, Manifest, PartPointer, Shard, ShardKey, StoredDay, UnknownAction,
+    Awaited, Base, Epoch, Gap, Intent, Manifest, PartPointer, Shard, ShardKey, StoredDay, UnknownAction, Voided,
 };
 use crate::change::Second;
 use crate::segment::SegmentMeta;
@@ -52,6 +52,7 @@ pub(super) struct Root {
     unknown: Vec<UnknownAction>,
     sealed_through: Option<String>,
     sealed_rows_through: Option<String>,
+    voids: Vec<Voided>,
     pub(super) parts: Vec<PartPointer>,
 }
 
@@ -132,6 +133,7 @@ impl Manifest {
             unknown: self.unknown.clone(),
             sealed_through: self.sealed_through.clone(),
             sealed_rows_through: self.sealed_rows_through.clone(),
+            voids: self.voids.clone(),
             parts: parts?,
         })
     }
@@ -170,6 +172,7 @@ impl From<Root> for Manifest {
             unknown: root.unknown,
             sealed_through: root.sealed_through,
             sealed_rows_through: root.sealed_rows_through,
+            voids: root.voids,
             days: root.parts.into_iter().map(day).collect(),
             ..Self::default()
         }

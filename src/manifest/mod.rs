@@ -31,6 +31,6 @@ pub(crate) use log::newer;
 pub use log::{Log, LogError, Proposed};
 pub use segments::{ReadError, Segments};
 pub use state::{
-    Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction,
+    Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction, Voided,
 };
 pub use unknown::{Cause, Unknown};

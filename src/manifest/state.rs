@@ -157,6 +157,17 @@ pub struct UnknownAction {
     pub json: String,
 }
 
+/// A range of entries that a void took out, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voided {
+    /// The entry of the void.
+    pub n: u64,
+    /// Its range's first entry.
+    pub from: u64,
+    /// Its range's last entry.
+    pub to: u64,
+}
+
 /// An entry that has no effect and that no void goes past: what lies behind it is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocked {
@@ -250,6 +261,8 @@ pub struct Manifest {
     pub sealed_through: Option<String>,
     /// The last sealed day that has rows: raw segments of earlier days may be collected.
     pub sealed_rows_through: Option<String>,
+    /// Voids that had effect, in order: a later one is judged by the log without their ranges.
+    pub voids: Vec<Voided>,
     /// Paths that a void un-named: like every used path they are never added again.
     pub retired: BTreeSet<String>,
     /// Set while an entry without effect stands in the way.

@@ -68,7 +68,7 @@ def dump(m):
         definition=m.definition, coverage_ended=m.coverage_ended, closed_through=instant(m.closed_through),
         proven_through=instant(m.proven_through), rows=m.rows,
         unknown=m.unknown,
-        sealed_through=max(m.sealed, default=None), sealed_rows_through=m.sealed_rows_through)
+        sealed_through=max(m.sealed, default=None), sealed_rows_through=m.sealed_rows_through, voids=m.voids)
     parts = {}
     part = lambda day: parts.setdefault(day, dict(v=1, day=day, segments=[], sealed={}, collected=[], retired=[]))
     for path, meta in sorted(m.segments.items()):
@@ -163,7 +163,7 @@ def load(root, parts):
     m.late = [(second(i["from"]), second(i["to"])) for i in root["late"]]
     m.bases = [load_base(b) for b in root["bases"]]
     m.intents = {int(n): dict(next(iter(i["kind"].values())), writer=i["writer"]) for n, i in root["intents"].items()}
-    for name in ("definition", "coverage_ended", "rows", "unknown", "sealed_rows_through"):
+    for name in ("definition", "coverage_ended", "rows", "unknown", "sealed_rows_through", "voids"):
         setattr(m, name, root[name])
     for name in ("closed_through", "proven_through"):
         setattr(m, name, None if root[name] is None else second(root[name]))

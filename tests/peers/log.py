@@ -142,6 +142,8 @@ class History:
         manifest.point(slot.read[0]["fold"])
         manifest.at = slot.read[0]["at"]
         manifest.settle(void["paths"], void["collected"])
+        known = {**self.voids, slot.n: void}
+        manifest.voids = [{"n": n, "from": known[n]["range"][0], "to": known[n]["range"][1]} for n in sorted(known) if n <= slot.n]
         manifest.next, manifest.tail = slot.n + 1, slot.sha
 
     def past(self, before, slot, ranges, voids):

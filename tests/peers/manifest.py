@@ -89,6 +89,7 @@ class Manifest:
     collected: set = field(default_factory=set)
     sealed: dict = field(default_factory=dict)
     sealed_rows_through: str | None = None
+    voids: list = field(default_factory=list)
     definition: dict | None = None
     coverage_ended: str | None = None
     unknown: list = field(default_factory=list)

@@ -97,7 +97,7 @@ impl Manifest {
         hold(4, !self.shards.values().any(|shard| shard.barred && shard.closed_at.is_none()), || {
             "a barred shard is not closed in its entry".to_owned()
         })?;
-        self.close_time(&context, voids)
+        self.close_time((!voids).then_some((context.closed, context.proven)))
     }
 
     fn one(&mut self, context: &mut Context<'_>, action: &Action) -> Held {
@@ -145,8 +145,14 @@ impl Manifest {
         Ok(())
     }
 
-    /// `closed_through` and `proven_through` from the shards that count.
-    fn close_time(&mut self, context: &Context<'_>, voids: bool) -> Held {
+    /// Times computed anew, which may fall.
+    fn times_after_void(&mut self) -> Held {
+        self.close_time(None)
+    }
+
+    /// `closed_through` and `proven_through` from the shards that count. They never fall behind those `before`; after a
+    /// void there are none.
+    fn close_time(&mut self, before: Option<(Option<Second>, Option<Second>)>) -> Held {
         let counted = self
             .shards
             .iter()
@@ -156,14 +162,14 @@ impl Manifest {
         let awaited = self.awaited.values().map(|awaited| awaited.floor);
         let closed = counted.map(|shard| shard.floor).chain(awaited).min();
         if let Some(closed) = closed {
-            if !voids {
-                rises("closed_through", context.closed, Some(closed))?;
+            if let Some((before, _)) = before {
+                rises("closed_through", before, Some(closed))?;
             }
             self.closed_through = Some(closed);
         }
         // An awaited shard's floor may rest on heartbeats: while one waits nothing more is proven.
         if self.awaited.is_empty() && proven.is_some() {
-            self.proven_through = if voids { proven } else { proven.max(context.proven) };
+            self.proven_through = before.map_or(proven, |(_, before)| proven.max(before));
         }
         self.proven_through = self.proven_through.min(self.closed_through);
         Ok(())

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::Stored;
 use super::seal::day_end;
 use crate::manifest::action::Void;
 use crate::manifest::entry::Entry;
 use crate::manifest::invariants::{Held, hold};
-use crate::manifest::state::Manifest;
+use crate::manifest::state::{Manifest, Voided};
 
 impl Manifest {
     /// Takes over what the log says without the range. Used and collected paths are never undone, no floor
@@ -26,12 +27,30 @@ impl Manifest {
         self.collected.extend(before.collected);
         self.fold = entry.fold.clone();
         self.verified = before.verified;
+        self.voids = before.voids;
+        self.voids.push(Voided { n: entry.n, from: void.from, to: void.to });
         self.closed_through = before.closed_through;
         self.proven_through = before.proven_through;
         (self.tail_sha256, self.tail_version_id) = (before.tail_sha256, before.tail_version_id);
+        self.void_settled();
+        self.touch_all();
+        Ok(())
+    }
+
+    /// What every void does beside taking its range out.
+    fn void_settled(&mut self) {
         self.intents.clear();
         self.keep_sealed_final();
-        self.touch_all();
+    }
+
+    /// Goes past an earlier void at its place in the log that is read without its range: what it does beside that it
+    /// does again.
+    pub(in crate::manifest) fn void_again(&mut self, entry: &Entry, stored: &Stored) -> Held {
+        self.fold.clone_from(&entry.fold);
+        self.void_settled();
+        self.times_after_void()?;
+        self.at = Some(entry.at);
+        self.step(stored);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::{Log, LogError};
 use crate::manifest::action::{Action, Void};
 use crate::manifest::entry::{Entry, EntryError};
 use crate::manifest::invariants::Violation;
-use crate::manifest::state::{Blocked, Manifest};
+use crate::manifest::state::{Blocked, Manifest, Voided};
 
 /// Entries after which progress is kept for the first time.
 const KEPT_AFTER: u64 = 10_000;
@@ -93,7 +93,7 @@ impl Log {
         };
         let days = state.unloaded_for(entry);
         self.load_days(state, &days).await?;
-        let without = self.without_range(entry).await?;
+        let without = self.without_range(entry, state).await?;
         state.apply_in_place(entry, &slot.stored, without.as_ref())?;
         Ok(())
     }
@@ -153,28 +153,26 @@ impl Log {
     }
 
     /// What `Manifest::apply` needs for an entry with a void.
-    pub(super) async fn without_range(&self, entry: &Entry) -> Result<Option<Manifest>, LogError> {
+    pub(super) async fn without_range(&self, entry: &Entry, state: &Manifest) -> Result<Option<Manifest>, LogError> {
         match void_of(entry) {
-            Some(void) if void.to < entry.n => self.without(entry.n, void).await,
+            Some(void) if void.to < entry.n => self.without(entry.n, void, &state.voids).await,
             _ => Ok(None),
         }
     }
 
-    /// The log before entry `n` as if the voids before it and `void` held from the start; none if that log is not
-    /// valid. It is read twice, for a void may stand far behind its range, and the log is longer than memory.
-    async fn without(&self, n: u64, void: &Void) -> Result<Option<Manifest>, LogError> {
-        let mut ranges = vec![void.from..=void.to];
-        let mut feed = Feed::from(self, 0);
-        for at in 0..n {
-            let slot = feed.next().await?.ok_or(LogError::Hole { n: at })?;
-            ranges.extend(slot.entry.as_ref().ok().and_then(void_of).map(|void| void.from..=void.to));
-        }
+    /// The log before entry `n` as if `void`, and those of `earlier` (the voids before it that had effect), held from
+    /// the start; none if that log is not valid.
+    async fn without(&self, n: u64, void: &Void, earlier: &[Voided]) -> Result<Option<Manifest>, LogError> {
+        let skips = |at: u64| {
+            (void.from..=void.to).contains(&at) || earlier.iter().any(|void| (void.from..=void.to).contains(&at))
+        };
         let mut state = Manifest::default();
         let mut feed = Feed::from(self, 0);
         while state.next < n {
-            let slot = feed.next().await?.ok_or(LogError::Hole { n: state.next })?;
-            let skipped = ranges.iter().any(|range| range.contains(&state.next));
-            if !state.apply_without(&slot, skipped) {
+            let at = state.next;
+            let slot = feed.next().await?.ok_or(LogError::Hole { n: at })?;
+            let had_effect = earlier.iter().any(|void| void.n == at);
+            if !state.apply_without(&slot, skips(at), had_effect) {
                 return Ok(None);
             }
         }
@@ -192,20 +190,19 @@ impl Log {
 }
 
 impl Manifest {
-    /// Applies what stands in the next slot; `skipped` entries, and voids, only count for the chain. False, and the
-    /// manifest is of no use, if the log is not valid so.
-    fn apply_without(&mut self, slot: &Slot, skipped: bool) -> bool {
+    /// Applies what stands in the next slot. A `skipped` one counts with its number and bytes only, whatever they are: the
+    /// next entry that is not skipped binds them. False, and the manifest is of no use, if the log is not valid so.
+    fn apply_without(&mut self, slot: &Slot, skipped: bool, void_had_effect: bool) -> bool {
         match &slot.entry {
-            Ok(entry) if skipped || void_of(entry).is_some() => {
-                let chains = entry.prev_sha256 == self.tail_sha256;
+            _ if skipped => {
                 self.step(&slot.stored);
-                chains
+                true
+            }
+            Ok(entry) if void_had_effect => {
+                entry.prev_sha256 == self.tail_sha256 && self.void_again(entry, &slot.stored).is_ok()
             }
             Ok(entry) => self.apply_in_place(entry, &slot.stored, None).is_ok(),
-            Err(_) => {
-                self.step(&slot.stored);
-                skipped
-            }
+            Err(_) => false,
         }
     }
 }

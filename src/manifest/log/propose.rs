@@ -71,7 +71,7 @@ impl Log {
         let bytes = entry.encode()?;
         let own = Stored { sha256: sha256(&bytes), version_id: None };
         let mut next = manifest.clone();
-        let without = self.without_range(&entry).await?;
+        let without = self.without_range(&entry, manifest).await?;
         if let Err(violation) = next.apply_in_place(&entry, &own, without.as_ref()) {
             return Ok(Proposed::Refused(violation));
         }

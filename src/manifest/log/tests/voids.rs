@@ -219,8 +219,57 @@ async fn voids_add_up() {
     voided(&store, &log, &mut manifest, 3, 3).await;
     voided(&store, &log, &mut manifest, 2, 2).await;
     assert_eq!(manifest.rows, 10);
-    // A void in a voided range is none: what it had undone stays undone only where a later void says so.
+    // A void that is voided itself has still taken its range out.
     voided(&store, &log, &mut manifest, 1, 1).await;
     assert_eq!(manifest.rows, 0);
     assert_eq!(manifest.retired.len(), 3);
+}
+
+#[tokio::test]
+async fn an_earlier_void_does_again_what_it_did_when_a_later_one_is_judged() {
+    let input = raw("a-109-700", 10, 700);
+    let (store, log, mut manifest) = log_of(vec![
+        begin(),
+        vec![rows("a", THROUGH, 109, 700)],
+        vec![beat("a", 109, 2 * DAY)],
+        vec![seal_started(0, &[&input])],
+        vec![beat("a", 109, 3 * DAY)],
+    ])
+    .await;
+    voided(&store, &log, &mut manifest, 4, 4).await;
+    // Only because the void ended the first intent may there be another.
+    commit(&log, &mut manifest, vec![seal_started(0, &[&input])]).await;
+    commit(&log, &mut manifest, vec![beat("a", 109, 4 * DAY)]).await;
+    voided(&store, &log, &mut manifest, 7, 7).await;
+    assert_eq!(manifest.voids.len(), 2);
+    commit(&log, &mut manifest, vec![seal_started(0, &[&input])]).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_chains_to_nothing_can_be_voided() {
+    let (store, log, mut manifest) = log_of(vec![begin(), vec![rows("a", THROUGH, 109, 700)]]).await;
+    let mut scribe = Scribe::after(&store, &manifest);
+    let honest = scribe.tail.replace("00".repeat(32));
+    let stale = scribe.entry(vec![beat("a", 109, 800)]);
+    scribe.tail = honest;
+    scribe.put_bytes(stale.encode().unwrap()).await;
+    assert_eq!(open(&store, 2).await.1.blocked.map(|blocked| blocked.n), Some(2));
+    scribe.put(vec![void(2, 2)]).await;
+    assert_eq!(log.refresh(&mut manifest).await.unwrap(), 2);
+    assert_eq!((manifest.next, manifest.blocked.clone()), (4, None));
+    commit(&log, &mut manifest, vec![rows("a", 109, 119, 800)]).await;
+    assert_eq!(from_entries(&store).await, said(manifest));
+}
+
+#[tokio::test]
+async fn a_void_without_effect_takes_nothing_out_when_it_is_voided_itself() {
+    let (store, log, mut manifest) =
+        log_of(vec![begin(), vec![rows("a", THROUGH, 109, 700)], vec![rows("a", 109, 119, 800)]]).await;
+    let mut scribe = Scribe::after(&store, &manifest);
+    // The second rows stand on the first.
+    scribe.put(vec![void(1, 1)]).await;
+    assert_eq!(open(&store, 2).await.1.blocked.map(|blocked| blocked.n), Some(3));
+    scribe.put(vec![void(3, 3)]).await;
+    log.refresh(&mut manifest).await.unwrap();
+    assert_eq!((manifest.rows, manifest.voids.len(), manifest.blocked.clone()), (20, 1, None));
 }
