@@ -69,6 +69,8 @@ impl Log {
             Err(Halt::Log(error)) => return Err(error),
         }
         let bytes = entry.encode()?;
+        // What no reader could decode must not fill a slot, whatever our own predicates think of it.
+        Entry::decode(entry.n, &bytes)?;
         let own = Stored { sha256: sha256(&bytes), version_id: None };
         let mut next = manifest.clone();
         let without = self.without_range(&entry, manifest).await?;
