@@ -1,8 +1,9 @@
 //! `tailrace replay` (or `restore`): the table as it was, into a file, a folder or a new table.
 
 mod report;
+mod shown;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -21,9 +22,12 @@ use crate::failure::{Exit, Failure};
 use crate::manifest::Segments;
 use crate::platform::clock;
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
-use crate::replay::sink::{Destination, DestinationError, ENDINGS, FileSink, FolderSink, SCHEMES, SinkError};
+use crate::replay::sink::{
+    Destination, DestinationError, ENDINGS, FileSink, FolderSink, LeftBehind, SCHEMES, SinkError,
+};
 use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Sink};
 use report::{Planned, Replayed};
+use shown::{STEPS, Shown};
 
 /// How often `--wait` looks whether the archive has got there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -41,7 +45,7 @@ pub struct Replay {
     /// The table at the end of this second, or `latest`
     #[arg(long, group = "point", value_name = "TIME", env = "TAILRACE_AT", allow_hyphen_values = true)]
     at: Option<String>,
-    /// The table just after the change with this sequence number (streams of a single shard)
+    /// The table just after the change with this sequence number (forward from a snapshot before it)
     #[arg(long, group = "point", value_name = "SEQUENCE", env = "TAILRACE_AT_SEQUENCE")]
     at_sequence: Option<String>,
     /// Where to: `dynamodb:NEW_TABLE`, or `file:PATH` ending in .jsonl, .jsonl.zst, .parquet, or / for a folder of parts
@@ -61,22 +65,39 @@ pub struct Replay {
 }
 
 pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure> {
-    let filling = OnceLock::new();
-    let done = context.stop.unless_stopped(Box::pin(replay(context, args, &filling))).await;
-    let done = done.unwrap_or_else(|| Err(context.stop.stopped("the replay was stopped before its end", &args.table)));
-    done.map_err(|failure| left_behind(failure, filling.get()))
-}
-
-/// `filling` is set to the table that was made for it.
-async fn replay(context: &Context, args: &Replay, filling: &OnceLock<String>) -> Result<(), Failure> {
     let name: TableName = args.table.parse()?;
     let asked = args.asked(&context.matches)?;
     let destination = args.into.as_deref().map(Destination::parse).transpose();
     let destination = destination.map_err(|error| usage(&error, "--into", &nearest_destination(&error)))?;
+    let stopped = || context.stop.stopped("the replay was stopped before its end", &args.table);
+    let ready = context.stop.unless_stopped(Box::pin(ready(context, args, &name, &asked))).await;
+    let (archive, mut timeline, plan) = ready.unwrap_or_else(|| Err(stopped()))?;
+    let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
+    let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
+    let mut sink = sink(&archive, &timeline, &destination, config).await?;
+    let (point, place, segments) = (plan.point.clone(), place(&archive, &timeline), segments(&archive, &timeline));
+    let bar = context.out.progress(STEPS, "items");
+    let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
+    let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, &mut shown);
+    let done = context.stop.unless_stopped(Box::pin(running)).await;
+    bar.finish_and_clear();
+    let total = done.map_or_else(|| Err(stopped()), |done| done.map_err(|error| error.to_failure(&place)));
+    let total = total.map_err(|failure| with_left_behind(failure, sink.left_behind()))?;
+    context.out.summary(&Replayed::of(&timeline.table, &point, &total, args.into.as_deref().unwrap_or_default()));
+    Ok(())
+}
+
+/// Everything that is known before a destination is made: a refusal leaves nothing behind.
+async fn ready(
+    context: &Context,
+    args: &Replay,
+    name: &TableName,
+    asked: &Asked,
+) -> Result<(Archive, Opened, Plan), Failure> {
     let archive = context.archive().await?;
-    let mut timeline = pick(&archive, &name, &asked).await?;
-    let place = format!("{} in {}", timeline.table, archive.location());
-    let plan = plan(context, args, &archive, &mut timeline, &asked, &place).await?;
+    let mut timeline = pick(&archive, name, asked).await?;
+    let place = place(&archive, &timeline);
+    let plan = plan(context, args, &archive, &mut timeline, asked, &place).await?;
     if let Some(cut_short) = timeline.cut_short() {
         // What is final stays so, whatever the entry without effect said. What is latest nobody knows.
         if plan.point.latest || !plan.is_final {
@@ -85,18 +106,25 @@ async fn replay(context: &Context, args: &Replay, filling: &OnceLock<String>) ->
         context.out.warn(&cut_short);
     }
     context.out.result("plan", &Planned(&plan));
-    let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
-    let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
-    let mut sink = sink(&archive, &timeline, &destination, config).await?;
-    if let Destination::Dynamodb(table) = destination {
-        filling.get_or_init(|| table);
-    }
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
-    let point = plan.point.clone();
-    let total = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, sink.as_mut()).await;
-    let total = total.map_err(|error| error.to_failure(&place))?;
-    context.out.summary(&Replayed::of(&timeline.table, &point, &total, args.into.as_deref().unwrap_or_default()));
-    Ok(())
+    let segments = segments(&archive, &timeline);
+    let judged = replay::judge(&timeline.log, &mut timeline.manifest, &segments, plan).await;
+    let plan = judged.map_err(|error| error.to_failure(&place))?;
+    Ok((archive, timeline, plan))
+}
+
+/// A file is not there before it is whole; a table that was made is.
+fn with_left_behind(failure: Failure, left: Option<LeftBehind>) -> Failure {
+    let Some(left) = left else { return failure };
+    let what = format!("{}; {}", failure.what, left.what);
+    Failure { what, next: format!("{}; {}", failure.next, left.next), ..failure }
+}
+
+fn place(archive: &Archive, timeline: &Opened) -> String {
+    format!("{} in {}", timeline.table, archive.location())
+}
+
+fn segments(archive: &Archive, timeline: &Opened) -> Segments {
+    Segments::new(Arc::clone(&archive.store), timeline.table.folder())
 }
 
 impl Replay {
@@ -145,13 +173,6 @@ fn nearest_destination(error: &DestinationError) -> String {
     near.map_or_else(|| forms.to_owned(), |near| format!("did you mean {near}? {forms}"))
 }
 
-/// A file is not there before it is whole; a table that was made is.
-fn left_behind(failure: Failure, table: Option<&String>) -> Failure {
-    let Some(name) = table else { return failure };
-    let next = format!("{}; table {name} was made and may hold some of the items: delete it first", failure.next);
-    Failure { next, ..failure }
-}
-
 fn usage(error: &dyn std::fmt::Display, option: &str, next: &str) -> Failure {
     Failure::new(Exit::Usage, error.to_string(), option, next)
 }
@@ -181,7 +202,7 @@ fn one_line(coverage: &Coverage) -> String {
     }
 }
 
-/// The plan; with `--wait`, once the archive covers the point.
+/// The plan; with `--wait`, once the archive covers the point. A log that is blocked never gets there by itself.
 async fn plan(
     context: &Context,
     args: &Replay,
@@ -190,11 +211,11 @@ async fn plan(
     asked: &Asked,
     place: &str,
 ) -> Result<Plan, Failure> {
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
+    let segments = segments(archive, timeline);
     let mut told = false;
     loop {
         timeline.load_all(&archive.location()).await?;
-        let point = replay::resolve(asked, &timeline.manifest, &segments).await;
+        let point = replay::locate(asked, &timeline.log, &mut timeline.manifest, &segments).await;
         let planned = point.and_then(|point| {
             replay::plan(&timeline.manifest, point, Options { proven: args.proven }).map_err(ReplayError::from)
         });

@@ -29,7 +29,7 @@ pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
 pub(crate) use log::newer;
 pub use log::{Log, LogError, Proposed};
-pub use segments::{ReadError, Segments};
+pub use segments::{ReadError, Segments, unpacked};
 pub use state::{
     Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction, Voided,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::platform::tasks;
-use crate::segment::{BaseRow, Row, SegmentError, SegmentMeta, open_checked, open_checked_base};
+use crate::segment::{BaseRow, Row, SegmentError, SegmentMeta, check_bytes, open_checked, open_checked_base};
 use crate::store::{ObjectStore, StoreError};
 
 /// Why a segment could not be read, by what the caller must do.
@@ -73,14 +73,19 @@ impl Segments {
         meta: &SegmentMeta,
         open: fn(Bytes, &SegmentMeta) -> Result<Vec<R>, SegmentError>,
     ) -> Result<Vec<R>, ReadError> {
-        let damaged = |reason: String| ReadError::Damaged { path: meta.path.clone(), reason };
         let bytes = self.bytes(meta).await?;
         let facts = meta.clone();
-        let rows = tasks::compute(move || open(bytes, &facts)).await.map_err(|error| damaged(error.to_string()))?;
-        rows.map_err(|error| match error {
-            SegmentError::Newer { found } => ReadError::Newer { path: meta.path.clone(), found },
-            error => damaged(error.to_string()),
-        })
+        unpacked(meta, move || open(bytes, &facts)).await
+    }
+
+    /// The object itself, proven to be the committed one; for readers that want parts of it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn proven(&self, meta: &SegmentMeta) -> Result<Bytes, ReadError> {
+        let bytes = self.bytes(meta).await?;
+        let facts = meta.clone();
+        unpacked(meta, move || check_bytes(&bytes, &facts).map(|()| bytes)).await
     }
 
     /// The version id is a hint: a copied archive has other versions.
@@ -94,4 +99,20 @@ impl Segments {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Runs `work` on the bytes of a segment off the reactor; its error names the segment.
+///
+/// # Errors
+/// [`ReadError::Damaged`] and [`ReadError::Newer`].
+pub async fn unpacked<R: Send + 'static>(
+    meta: &SegmentMeta,
+    work: impl FnOnce() -> Result<R, SegmentError> + Send + 'static,
+) -> Result<R, ReadError> {
+    let damaged = |reason: String| ReadError::Damaged { path: meta.path.clone(), reason };
+    let done = tasks::compute(work).await.map_err(|error| damaged(error.to_string()))?;
+    done.map_err(|error| match error {
+        SegmentError::Newer { found } => ReadError::Newer { path: meta.path.clone(), found },
+        error => damaged(error.to_string()),
+    })
 }

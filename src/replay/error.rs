@@ -31,7 +31,7 @@ pub enum ReplayError {
         /// As asked for.
         value: String,
     },
-    /// A cut by sequence number in a stream of several shards, or one that several streams hold.
+    /// A cut by a sequence number that several shards hold.
     #[error("sequence number {value} is no exact point: {reason}")]
     NotExact {
         /// As asked for.
@@ -124,6 +124,10 @@ fn sink(error: &SinkError) -> (Exit, String) {
             (Exit::DestinationNotEmpty, "wait for the other replay, or name another file".to_owned())
         }
         SinkError::Denied { .. } => (Exit::Credentials, "check the credentials and permissions".to_owned()),
+        SinkError::Stuck { .. } => (
+            Exit::Failure,
+            "raise the table's write capacity (or its maximum throughput), or lower --write-units".to_owned(),
+        ),
         SinkError::Failed { .. } => (Exit::Failure, "mend the cause and run it again".to_owned()),
     }
 }

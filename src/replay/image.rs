@@ -1,28 +1,49 @@
 //! Running a plan: winners by key, then the images of the winners, in order of key, into a sink.
 //!
-//! Many rows are taken in several passes, each over one stretch of key hashes, so that memory follows the
-//! stretch and not the history.
+//! Memory follows [`Bounds`], not the history. At most
+//!
+//! > `keys` + `images` + `kept` + the largest object + 64 rows with their images + one page of each column
+//!
+//! are held, beside what the sink holds: every object is put whole into memory to prove its SHA-256, one at a time,
+//! and of it only the columns and pages that are asked for are unpacked. Where one key or one image alone is
+//! larger than its bound, it is held all the same.
+//!
+//! Reading follows the result: with K bytes of keys (some 300 for each) and I bytes of images in the result, the
+//! objects are read ⌈K / `keys`⌉ times for the winners, and ⌈I / `images`⌉ times at most for their images. The
+//! first objects, up to `kept` bytes, are read once in all.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::error::ReplayError;
+use super::images::{self, Reach};
+use super::objects::Objects;
 use super::plan::{Plan, Way};
 use super::sink::{Item, Sink};
-use super::winners::{Key, Place, Verdict, Winners};
-use crate::change::{KeyHash, Text, digest};
-use crate::manifest::{ReadError, Segments};
-use crate::segment::{OldImage, Row, SegmentMeta};
+use super::winners::{Stretch, Winner, Winners};
+use crate::change::KeyHash;
+use crate::manifest::{Segments, Unknown, unpacked};
+use crate::segment::{SegmentError, SegmentMeta, Tier, select};
 
-/// Rows that one pass may hold the positions of.
-const PASS_ROWS: u64 = 1 << 20;
-/// Stored bytes of one pass: images unpack to some eight times of it.
-const PASS_BYTES: u64 = 48 << 20;
-/// Key hashes are split by at most this many leading bits.
-const MOST_BITS: u8 = 9;
 /// Items handed to the sink at once.
 const HAND_OVER: usize = 1000;
+
+/// How much a replay may hold, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Keys, and where their images lie.
+    pub(super) keys: usize,
+    /// Images.
+    pub(super) images: usize,
+    /// Objects that are kept to be read again.
+    pub(super) kept: usize,
+}
+
+impl Bounds {
+    /// What a replay takes when nobody says otherwise.
+    pub(super) const DEFAULT: Self = Self { keys: 192 << 20, images: 128 << 20, kept: 64 << 20 };
+}
 
 /// What a replay gave.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,29 +72,6 @@ impl Serialize for Total {
     }
 }
 
-/// One stretch of key hashes: those whose leading `bits` are `bucket`.
-#[derive(Debug, Clone, Copy)]
-struct Stretch {
-    bits: u8,
-    bucket: u16,
-}
-
-impl Stretch {
-    fn holds(self, hash: &KeyHash) -> bool {
-        hash.bucket(self.bits) == self.bucket
-    }
-
-    /// Whether a segment may hold keys of this stretch.
-    fn meets(self, meta: &SegmentMeta) -> bool {
-        let end = |text: &Option<String>| {
-            let bytes = hex::decode(text.as_deref()?).ok()?;
-            Some(KeyHash(bytes.try_into().ok()?).bucket(self.bits))
-        };
-        end(&meta.min_key_hash).is_none_or(|min| min <= self.bucket)
-            && end(&meta.max_key_hash).is_none_or(|max| max >= self.bucket)
-    }
-}
-
 /// Runs `plan` into `sink`, without finishing it. `given` counts what the sink has; items that it already has
 /// from a run of the same plan are passed over.
 ///
@@ -82,142 +80,125 @@ impl Stretch {
 pub(super) async fn run(
     plan: &Plan,
     segments: &Segments,
+    bounds: Bounds,
     sink: &mut dyn Sink,
     given: &mut Total,
 ) -> Result<(), ReplayError> {
-    judge(plan, segments).await?;
-    let mut pass_over = given.items;
-    for stretch in stretches(plan) {
-        let decided = decide(plan, segments, stretch).await?;
-        let mut images = images(plan, segments, &decided).await?;
-        let mut items = Vec::new();
-        for (key, place) in decided.into_iter().filter_map(|(key, verdict)| Some((key, place_of(&verdict)?))) {
-            if pass_over > 0 {
-                pass_over -= 1;
-                continue;
-            }
-            let Some((image, digest)) = images.remove(&place) else { continue };
-            given.add(digest);
-            items.push(Item { key_hash: key.hash, pk: key.pk, sk: key.sk, image, digest });
-            if items.len() == HAND_OVER {
-                sink.put(std::mem::take(&mut items)).await?;
-            }
-        }
-        if !items.is_empty() {
-            sink.put(items).await?;
+    let mut reader = Reader::new(plan, segments, bounds);
+    let mut pass_over = usize::try_from(given.items).unwrap_or(usize::MAX);
+    let mut reach = Reach::new(bounds.images);
+    while let Some(Stretch { mut winners, hidden, hidden_by, .. }) = reader.next().await? {
+        refuse_hidden(plan, hidden, hidden_by)?;
+        let passed = pass_over.min(winners.len());
+        pass_over -= passed;
+        winners.drain(..passed);
+        while !winners.is_empty() {
+            let ahead = winners.get(..reach.items()).unwrap_or(&winners);
+            let images = images::of(&reader.plan, &mut reader.objects, ahead, bounds.images).await?;
+            reach.learn(&images);
+            let items = winners.drain(..images.len()).zip(images).map(|(Winner { key, .. }, (image, digest))| {
+                given.add(digest);
+                let key_hash = key.hash;
+                let (pk, sk) = key.texts();
+                Item { key_hash, pk, sk, image, digest }
+            });
+            hand_over(items, sink).await?;
         }
     }
     Ok(())
 }
 
-/// Backward across a gap, single items may be hidden: known before anything is written.
-async fn judge(plan: &Plan, segments: &Segments) -> Result<(), ReplayError> {
+async fn hand_over(mut items: impl Iterator<Item = Item> + Send, sink: &mut dyn Sink) -> Result<(), ReplayError> {
+    loop {
+        let some: Vec<Item> = items.by_ref().take(HAND_OVER).collect();
+        if some.is_empty() {
+            return Ok(());
+        }
+        sink.put(some).await?;
+    }
+}
+
+/// Backward across a gap, single items may be hidden: known before a destination is made.
+///
+/// # Errors
+/// [`ReplayError::Unknown`], and what kept a segment from being read.
+pub(super) async fn judge(plan: &Plan, segments: &Segments, bounds: Bounds) -> Result<(), ReplayError> {
     if plan.way == Way::Forward || plan.unknown.is_empty() {
         return Ok(());
     }
+    let mut reader = Reader::new(plan, segments, bounds);
     let (mut items, mut first) = (0, None);
-    for stretch in stretches(plan) {
-        for (_, verdict) in decide(plan, segments, stretch).await? {
-            if let Verdict::Hidden(unknown) = verdict {
-                items += 1;
-                first.get_or_insert(unknown);
+    while let Some(stretch) = reader.next().await? {
+        items += stretch.hidden;
+        first = first.or(stretch.hidden_by);
+    }
+    refuse_hidden(plan, items, first)
+}
+
+fn refuse_hidden(plan: &Plan, items: u64, by: Option<Unknown>) -> Result<(), ReplayError> {
+    by.map_or(Ok(()), |unknown| Err(ReplayError::Unknown { items, asked: plan.point.horizon(), unknown }))
+}
+
+/// Reads the stretches of a plan, one after another.
+struct Reader {
+    plan: Arc<Plan>,
+    objects: Objects,
+    most_bytes: usize,
+    /// Where the next stretch begins; none at the end.
+    next: Option<KeyHash>,
+    /// For each object, the first row that the stretch before had not passed over.
+    begun: Vec<usize>,
+}
+
+impl Reader {
+    fn new(plan: &Plan, segments: &Segments, bounds: Bounds) -> Self {
+        let plan = Arc::new(plan.clone());
+        let begun = vec![0; plan.changes.len() + plan.base.segments.len()];
+        let objects = Objects::new(segments.clone(), bounds.kept);
+        Self { plan, objects, most_bytes: bounds.keys, next: Some(KeyHash([0; 16])), begun }
+    }
+
+    /// Phase 1 of the next stretch.
+    async fn next(&mut self) -> Result<Option<Stretch>, ReplayError> {
+        let Some(from) = self.next else { return Ok(None) };
+        let mut winners = Winners::new(Arc::clone(&self.plan), from, self.most_bytes);
+        for (file, meta) in (0_u32..).zip(self.plan.objects()) {
+            if !meets(meta, from, winners.until()) {
+                continue;
             }
+            let begun = self.begun.get_mut(file as usize);
+            let row = begun.as_deref().copied().unwrap_or_default();
+            let (bytes, owned) = (self.objects.get(file, meta).await?, meta.clone());
+            let scanned = unpacked(meta, move || {
+                // The first row of this stretch, as far as the keys tell: the next stretch lies behind it.
+                let mut passed = row;
+                let mut pass = |hash: Option<KeyHash>| passed += usize::from(hash.is_none_or(|hash| hash < from));
+                if owned.tier == Tier::Base {
+                    select::base_keys(bytes, &owned, row, |key| {
+                        pass(Some(key.key_hash));
+                        winners.base(file, key)
+                    })?;
+                } else {
+                    select::positions(bytes, &owned, row, false, |change| {
+                        pass(change.key_hash);
+                        winners.change(file, change)
+                    })?;
+                }
+                Ok::<_, SegmentError>((winners, passed))
+            });
+            let passed;
+            (winners, passed) = scanned.await?;
+            begun.into_iter().for_each(|begun| *begun = passed);
         }
-    }
-    first.map_or(Ok(()), |unknown| Err(ReplayError::Unknown { items, asked: plan.point.horizon(), unknown }))
-}
-
-fn stretches(plan: &Plan) -> impl Iterator<Item = Stretch> + use<> {
-    let passes = (plan.rows / PASS_ROWS).max(plan.bytes / PASS_BYTES) + 1;
-    let bits = u8::try_from(passes.next_power_of_two().trailing_zeros()).unwrap_or(MOST_BITS).min(MOST_BITS);
-    (0..1 << bits).map(move |bucket| Stretch { bits, bucket })
-}
-
-/// Phase 1 of one stretch. Segments are numbered: changes first, then the base.
-async fn decide(plan: &Plan, segments: &Segments, stretch: Stretch) -> Result<Vec<(Key, Verdict)>, ReplayError> {
-    let mut winners = Winners::new(plan);
-    for (file, meta) in plan.changes.iter().enumerate().filter(|(_, meta)| stretch.meets(meta)) {
-        for (row, change) in segments.changes(meta).await?.iter().enumerate() {
-            if change.key_hash.is_some_and(|hash| stretch.holds(&hash)) {
-                winners.change(change, Place { file, row });
-            }
-        }
-    }
-    for (file, meta) in base_files(plan).filter(|(_, meta)| stretch.meets(meta)) {
-        for (row, item) in segments.base(meta).await?.iter().enumerate() {
-            if stretch.holds(&item.key_hash) {
-                winners.base(Key::copy(item.key_hash, &item.pk, item.sk.as_ref()), Place { file, row });
-            }
-        }
-    }
-    Ok(winners.decide().collect())
-}
-
-fn base_files(plan: &Plan) -> impl Iterator<Item = (usize, &SegmentMeta)> {
-    plan.base.segments.iter().enumerate().map(|(file, meta)| (plan.changes.len() + file, meta))
-}
-
-const fn place_of(verdict: &Verdict) -> Option<Place> {
-    match verdict {
-        Verdict::New(place) | Verdict::Old(place) | Verdict::Base(place) => Some(*place),
-        Verdict::Absent | Verdict::Hidden(_) => None,
+        let stretch = winners.decide();
+        self.next = stretch.next;
+        Ok(Some(stretch))
     }
 }
 
-/// Phase 2 of one stretch: the images of the winners, each checked against its digest.
-async fn images(
-    plan: &Plan,
-    segments: &Segments,
-    decided: &[(Key, Verdict)],
-) -> Result<BTreeMap<Place, (Text, u128)>, ReplayError> {
-    let mut wanted: BTreeMap<usize, Vec<(usize, bool)>> = BTreeMap::new();
-    for (_, verdict) in decided {
-        if let Some(place) = place_of(verdict) {
-            wanted.entry(place.file).or_default().push((place.row, matches!(verdict, Verdict::Old(_))));
-        }
-    }
-    let mut images = BTreeMap::new();
-    for (file, rows) in wanted {
-        let stored: Vec<(usize, Option<(Text, u128)>)> = match plan.changes.get(file) {
-            Some(meta) => {
-                let found = segments.changes(meta).await?;
-                rows.iter().map(|&(row, old)| (row, found.get(row).and_then(|change| pick(change, old)))).collect()
-            }
-            None => {
-                let Some(meta) = plan.base.segments.get(file - plan.changes.len()) else { continue };
-                let found = segments.base(meta).await?;
-                let pick = |row: usize| found.get(row).map(|item| (Text::from(item.image.as_str()), item.image_digest));
-                rows.iter().map(|&(row, _)| (row, pick(row))).collect()
-            }
-        };
-        for (row, image) in stored {
-            images.insert(Place { file, row }, checked(plan, file, row, image)?);
-        }
-    }
-    Ok(images)
-}
-
-/// The new or the old image of a change, with the digest stored for it.
-fn pick(change: &Row, old: bool) -> Option<(Text, u128)> {
-    if !old {
-        return Some((Text::from(change.new_image.as_ref()?.as_str()), change.new_digest?));
-    }
-    match change.old_image_json().ok()? {
-        OldImage::Json(text) => Some((Text::from(text.as_str()), change.old_digest?)),
-        OldImage::NotSent | OldImage::Previous(_) => None,
-    }
-}
-
-fn checked(plan: &Plan, file: usize, row: usize, image: Option<(Text, u128)>) -> Result<(Text, u128), ReplayError> {
-    let damaged = |reason: String| {
-        let meta = plan.changes.get(file).or_else(|| plan.base.segments.get(file.wrapping_sub(plan.changes.len())));
-        ReplayError::Read(ReadError::Damaged { path: meta.map(|meta| meta.path.clone()).unwrap_or_default(), reason })
-    };
-    let (text, stored) =
-        image.ok_or_else(|| damaged(format!("row {row} has not the image that its kind must have")))?;
-    let found = digest::image(text.as_str()).map_err(|error| damaged(format!("row {row}: {error}")))?;
-    if found == stored {
-        return Ok((text, found));
-    }
-    Err(damaged(format!("the image of row {row} does not have its digest")))
+/// Whether a segment may hold keys with hashes in `from..until`.
+fn meets(meta: &SegmentMeta, from: KeyHash, until: Option<KeyHash>) -> bool {
+    let hash = |text: &Option<String>| Some(KeyHash(hex::decode(text.as_deref()?).ok()?.try_into().ok()?));
+    hash(&meta.max_key_hash).is_none_or(|greatest| greatest >= from)
+        && hash(&meta.min_key_hash).is_none_or(|least| until.is_none_or(|until| least < until))
 }

@@ -1,16 +1,44 @@
 //! Points that only the segments know: an event, or a position.
 
+use std::ops::ControlFlow;
+
 use super::error::ReplayError;
 use super::point::{Asked, Edge, Point};
-use crate::change::{Sequence, ShardId};
-use crate::manifest::{Manifest, Segments, ShardKey};
-use crate::segment::Row;
+use super::refold;
+use crate::change::{Second, Sequence, ShardId};
+use crate::manifest::{Log, Manifest, ReadError, Segments, ShardKey, unpacked};
+use crate::segment::select::{self, Position};
 
-/// Resolves what was asked for. `manifest` must hold all segments in question.
+/// A change that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Seen {
+    epoch: u32,
+    shard: ShardId,
+    sequence: Sequence,
+    cut_at: Second,
+}
+
+/// Resolves what was asked for. `manifest` must hold all segments in question; if one of them was replaced since the
+/// log was read, the log is read again.
 ///
 /// # Errors
-/// [`ReplayError::NoSuchChange`], [`ReplayError::NotExact`], or what kept a segment from being read.
-pub async fn resolve(asked: &Asked, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
+/// [`ReplayError::NoSuchChange`], [`ReplayError::NotExact`], or what kept a segment or the log from being read.
+pub async fn locate(
+    asked: &Asked,
+    log: &Log,
+    manifest: &mut Manifest,
+    segments: &Segments,
+) -> Result<Point, ReplayError> {
+    loop {
+        match resolve(asked, manifest, segments).await {
+            Err(ReplayError::Read(ReadError::Missing { path })) => refold(log, manifest, &path).await?,
+            resolved => return resolved,
+        }
+    }
+}
+
+/// The same by this manifest as it is.
+pub(super) async fn resolve(asked: &Asked, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
     if let Some(point) = Point::resolve(asked, manifest) {
         return Ok(point);
     }
@@ -24,42 +52,54 @@ pub async fn resolve(asked: &Asked, manifest: &Manifest, segments: &Segments) ->
 }
 
 async fn before_event(event: &str, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
-    let is_it = |row: &Row| row.event_id.as_ref().is_some_and(|id| id.as_str() == event);
-    let found = find(manifest, segments, is_it).await?;
-    let row = found.first().ok_or_else(|| ReplayError::NoSuchChange { what: "event id", value: event.to_owned() })?;
-    Ok(edge(manifest, row, false))
+    let id = event.to_owned();
+    let found = find(manifest, segments, true, move |row| row.event_id == Some(&id)).await?;
+    let seen = found.first().ok_or_else(|| ReplayError::NoSuchChange { what: "event id", value: event.to_owned() })?;
+    Ok(edge(manifest, seen, false))
 }
 
 async fn at_sequence(sequence: Sequence, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
     let value = || sequence.to_string();
-    let found = find(manifest, segments, |row| row.sequence == sequence).await?;
-    let row = match found.as_slice() {
-        [] => return Err(ReplayError::NoSuchChange { what: "sequence number", value: value() }),
-        [row] => row,
-        _ => return Err(ReplayError::NotExact { value: value(), reason: "several shards hold it" }),
-    };
-    if manifest.shards.keys().filter(|shard| shard.epoch == row.epoch).count() != 1 {
-        let reason = "its stream has several shards, whose numbers do not order the changes of one with another's";
-        return Err(ReplayError::NotExact { value: value(), reason });
+    let found = find(manifest, segments, false, move |row| row.sequence == sequence).await?;
+    match found.as_slice() {
+        [] => Err(ReplayError::NoSuchChange { what: "sequence number", value: value() }),
+        [seen] => Ok(edge(manifest, seen, true)),
+        _ => Err(ReplayError::NotExact { value: value(), reason: "several shards hold it" }),
     }
-    Ok(edge(manifest, row, true))
 }
 
 /// The changes that `is_it` tells, each position once.
-async fn find(manifest: &Manifest, segments: &Segments, is_it: impl Fn(&Row) -> bool) -> Result<Vec<Row>, ReplayError> {
-    let mut found: Vec<Row> = Vec::new();
+async fn find(
+    manifest: &Manifest,
+    segments: &Segments,
+    event_ids: bool,
+    is_it: impl Fn(&Position<'_>) -> bool + Clone + Send + 'static,
+) -> Result<Vec<Seen>, ReplayError> {
+    let mut found: Vec<Seen> = Vec::new();
     for meta in manifest.segments.values() {
-        found.extend(segments.changes(meta).await?.into_iter().filter(|row| is_it(row)));
+        let (bytes, owned, is_it) = (segments.proven(meta).await?, meta.clone(), is_it.clone());
+        let of_segment = unpacked(meta, move || {
+            let mut seen = Vec::new();
+            select::positions(bytes, &owned, 0, event_ids, |row| {
+                if is_it(row) {
+                    let (epoch, shard, sequence, cut_at) = (row.epoch, row.shard_id.clone(), row.sequence, row.cut_at);
+                    seen.push(Seen { epoch, shard, sequence, cut_at });
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(seen)
+        });
+        found.extend(of_segment.await?);
     }
-    found.sort_by(|a, b| (a.epoch, &a.shard_id, a.sequence).cmp(&(b.epoch, &b.shard_id, b.sequence)));
-    found.dedup_by(|a, b| a.epoch == b.epoch && a.shard_id == b.shard_id && a.sequence == b.sequence);
+    found.sort();
+    found.dedup();
     Ok(found)
 }
 
-fn edge(manifest: &Manifest, row: &Row, inclusive: bool) -> Point {
-    let ancestors = ancestors(manifest, row.epoch, &row.shard_id);
-    let edge = Edge { epoch: row.epoch, shard: row.shard_id.clone(), ancestors, sequence: row.sequence, inclusive };
-    Point { edge: Some(edge), ..Point::at(row.cut_at.plus(-1)) }
+fn edge(manifest: &Manifest, seen: &Seen, inclusive: bool) -> Point {
+    let ancestors = ancestors(manifest, seen.epoch, &seen.shard);
+    let edge = Edge { epoch: seen.epoch, shard: seen.shard.clone(), ancestors, sequence: seen.sequence, inclusive };
+    Point { edge: Some(edge), ..Point::at(seen.cut_at.plus(-1)) }
 }
 
 /// The shards that were read to their end before this one was begun.

@@ -2,7 +2,9 @@
 
 mod error;
 mod image;
+mod images;
 mod locate;
+mod objects;
 pub mod plan;
 pub mod point;
 pub mod sink;
@@ -10,12 +12,37 @@ mod winners;
 
 pub use error::ReplayError;
 pub use image::Total;
-pub use locate::resolve;
+pub use locate::locate;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
 pub use point::{Asked, Edge, Point, PointError};
 pub use sink::Sink;
 
+use image::Bounds;
+
 use crate::manifest::{Log, Manifest, ReadError, Segments};
+
+/// Judges a plan before anything is made for it: backward across a gap, single items may be unknown. Gives the plan
+/// to run, which is another one if the archive changed meanwhile.
+///
+/// # Errors
+/// [`ReplayError`].
+pub async fn judge(
+    log: &Log,
+    manifest: &mut Manifest,
+    segments: &Segments,
+    mut plan: Plan,
+) -> Result<Plan, ReplayError> {
+    loop {
+        match image::judge(&plan, segments, Bounds::DEFAULT).await {
+            Ok(()) => return Ok(plan),
+            Err(ReplayError::Read(ReadError::Missing { path })) => {
+                refold(log, manifest, &path).await?;
+                plan = plan_again(manifest, &plan)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
 
 /// Runs a plan into a sink and finishes it. `manifest` is the one that the plan was made from.
 ///
@@ -29,31 +56,38 @@ pub async fn run(
     log: &Log,
     manifest: &mut Manifest,
     segments: &Segments,
-    plan: Plan,
+    mut plan: Plan,
     sink: &mut dyn Sink,
 ) -> Result<Total, ReplayError> {
     let mut given = Total::default();
-    let mut current = plan;
     loop {
-        let missing = match image::run(&current, segments, sink, &mut given).await {
+        match image::run(&plan, segments, Bounds::DEFAULT, sink, &mut given).await {
             Ok(()) => break,
-            Err(ReplayError::Read(ReadError::Missing { path })) => path,
+            Err(ReplayError::Read(ReadError::Missing { path })) => refold(log, manifest, &path).await?,
             Err(error) => return Err(error),
-        };
-        log.refresh(manifest).await?;
-        log.load_segments(manifest, None, None).await?;
-        let proven = current.watermark == Watermark::Proven;
-        let again = plan::plan(manifest, current.point.clone(), Options { proven })?;
-        if again.changes.iter().chain(&again.base.segments).any(|meta| meta.path == missing) {
-            return Err(ReplayError::Lost { path: missing });
         }
-        if !again.is_final && given.items > 0 {
+        plan = plan_again(manifest, &plan)?;
+        if !plan.is_final && given.items > 0 {
             return Err(ReplayError::Overtaken);
         }
-        current = again;
     }
     sink.finish().await?;
     Ok(given)
+}
+
+/// Reads the log anew after it named a path that is not there. If it still does, the path is lost.
+async fn refold(log: &Log, manifest: &mut Manifest, missing: &str) -> Result<(), ReplayError> {
+    log.refresh(manifest).await?;
+    log.load_segments(manifest, None, None).await?;
+    let in_base = || manifest.bases.iter().flat_map(|base| &base.base.segments).any(|meta| meta.path == missing);
+    if manifest.segments.contains_key(missing) || in_base() {
+        return Err(ReplayError::Lost { path: missing.to_owned() });
+    }
+    Ok(())
+}
+
+fn plan_again(manifest: &Manifest, plan: &Plan) -> Result<Plan, Refusal> {
+    plan::plan(manifest, plan.point.clone(), Options { proven: plan.watermark == Watermark::Proven })
 }
 
 #[cfg(test)]

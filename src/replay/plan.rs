@@ -167,6 +167,9 @@ pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan,
         }
     }
     let gap = |unknown: &Unknown| Refusal::Gap { asked: horizon, unknown: unknown.clone() };
+    if point.forward_only() {
+        return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
+    }
     // A gap that holds the point and the second after it hides every item.
     if let Some(around) = unknown.iter().find(|unknown| unknown.from <= horizon && unknown.to > point.through) {
         return Err(gap(around));
@@ -192,10 +195,11 @@ fn covered(manifest: &Manifest, point: &Point, watermark: Watermark) -> Result<S
     let Some((_, first)) = manifest.epochs.first_key_value() else { return Err(Refusal::NothingArchived) };
     let empty = bases(manifest).any(|base| base.base.kind == BaseKind::Empty);
     let begins = first.started.floor.plus(i64::from(!empty));
-    let asked = point.through;
-    if asked < begins {
-        return Err(Refusal::BeforeCoverage { asked, begins });
+    if point.through < begins {
+        return Err(Refusal::BeforeCoverage { asked: point.through, begins });
     }
+    // A cut inside a second needs the whole second covered: a gap may still begin in it.
+    let asked = point.horizon();
     let reached = match watermark {
         Watermark::Closed => manifest.closed_through,
         Watermark::Proven => manifest.proven_through,
@@ -239,20 +243,15 @@ fn draw(
     base: &Base,
     (after, until): (Second, Second),
 ) -> Plan {
-    let changes: Vec<SegmentMeta> = manifest
-        .segments
-        .values()
-        .map(|meta| &**meta)
-        .filter(|meta| needed(meta, &point, after, until))
-        .cloned()
-        .collect();
+    let needed = |meta: &&SegmentMeta| needed(meta, way, &point, after, until);
+    let changes: Vec<SegmentMeta> = manifest.segments.values().map(|meta| &**meta).filter(needed).cloned().collect();
     let mut segments = base.base.segments.clone();
     segments.sort_by(|a, b| a.path.cmp(&b.path));
     let total = |of: fn(&SegmentMeta) -> u64| changes.iter().chain(&segments).map(of).sum();
     let (rows, bytes) = (total(|meta| meta.rows), total(|meta| meta.bytes));
     let asked = point.through;
     Plan {
-        is_final: asked <= covered_through,
+        is_final: point.horizon() <= covered_through,
         late: manifest.late.iter().any(|late| late.from <= asked && asked < late.to),
         unknown: unknown::meeting(unknown, after, until).cloned().collect(),
         base: PlannedBase {
@@ -275,13 +274,23 @@ fn draw(
 }
 
 /// Whether a segment can hold a change that matters: of a day that lies wholly before the point, only the last
-/// change of an item does.
-fn needed(meta: &SegmentMeta, point: &Point, after: Second, until: Second) -> bool {
-    let inside = meta.max_cut_at.is_none_or(|max| max > after) && meta.min_cut_at.is_none_or(|min| min <= until);
+/// change of an item does. Backward, a sealed row may lean on any earlier one of its day.
+fn needed(meta: &SegmentMeta, way: Way, point: &Point, after: Second, until: Second) -> bool {
+    let reached = meta.min_cut_at.is_none_or(|min| min <= until);
+    let inside = reached && meta.max_cut_at.is_none_or(|max| max > after);
+    let leaned_on = way == Way::Backward && reached && meta.dt >= point.horizon().day();
     match meta.tier {
         Tier::Base => false,
-        Tier::Raw | Tier::Heads => inside,
-        Tier::Rest => inside && meta.dt >= point.horizon().day(),
+        Tier::Raw => inside,
+        Tier::Heads => inside || leaned_on,
+        Tier::Rest => (inside && meta.dt >= point.horizon().day()) || leaned_on,
+    }
+}
+
+impl Plan {
+    /// What is read, in the order by which rows are found again: changes, then the base.
+    pub(super) fn objects(&self) -> impl Iterator<Item = &SegmentMeta> {
+        self.changes.iter().chain(&self.base.segments)
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Asked {
     BeforeEvent(String),
     /// Changes stamped up to and including this second.
     At(Second),
-    /// Changes up to and including the one with this sequence number, in a stream of a single shard.
+    /// Changes up to and including the one with this sequence number in its lineage, and all changes of earlier seconds.
     AtSequence(Sequence),
     /// Everything committed.
     Latest,
@@ -174,7 +174,7 @@ pub struct Edge {
     pub ancestors: Vec<ShardId>,
     /// Where it ends.
     pub sequence: Sequence,
-    /// Whether the change at `sequence` counts.
+    /// Whether the change at `sequence` counts: so it does where a sequence number was asked for.
     pub inclusive: bool,
 }
 
@@ -189,6 +189,13 @@ impl Point {
     #[must_use]
     pub const fn horizon(&self) -> Second {
         self.through.plus(if self.edge.is_some() { 1 } else { 0 })
+    }
+
+    /// Whether only a base before the point may serve it: a cut at a sequence number is for sources that stamp
+    /// coarsely, and the archive's format defines it forward only.
+    #[must_use]
+    pub fn forward_only(&self) -> bool {
+        self.edge.as_ref().is_some_and(|edge| edge.inclusive)
     }
 
     /// Whether a change counts.

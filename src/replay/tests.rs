@@ -1,6 +1,7 @@
 //! Random histories against a model of the image at T: forward, backward and refused.
 
 mod history;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -26,14 +27,15 @@ impl Sink for Kept {
     }
 }
 
+/// Little enough that every history takes several stretches, and every stretch several runs of images.
+const TIGHT: Bounds = Bounds { keys: 800, images: 400, kept: 3000 };
+
 /// What the code answers: the image, or why not.
-async fn answer(history: &History, point: Point, many_passes: bool) -> Result<(Images, Plan), ReplayError> {
-    let mut plan = plan(&history.manifest, point, Options::default())?;
-    if many_passes {
-        plan.rows += 5 << 20;
-    }
+async fn answer(history: &History, point: Point, bounds: Bounds) -> Result<(Images, Plan), ReplayError> {
+    let plan = plan(&history.manifest, point, Options::default())?;
+    image::judge(&plan, &history.segments(), bounds).await?;
     let (mut kept, mut total) = (Kept::default(), Total::default());
-    image::run(&plan, &history.segments(), &mut kept, &mut total).await?;
+    image::run(&plan, &history.segments(), bounds, &mut kept, &mut total).await?;
     assert_eq!(total.items, kept.0.len() as u64);
     assert_eq!(total.digest, kept.0.iter().fold(0, |sum: u128, item| sum.wrapping_add(item.digest)));
     assert!(kept.0.is_sorted_by(|a, b| (a.key_hash, &a.pk, &a.sk) < (b.key_hash, &b.pk, &b.sk)));
@@ -52,7 +54,7 @@ async fn every_time_is_answered_like_the_model_or_refused_like_it() {
         let history = History::random(seed).await;
         for asked_at in history.times() {
             let expected = history.answer(asked_at);
-            match answer(&history, Point::at(asked_at), seed % 3 == 0).await {
+            match answer(&history, Point::at(asked_at), if seed % 3 == 0 { TIGHT } else { Bounds::DEFAULT }).await {
                 Ok((images, plan)) => {
                     assert_eq!(Some(&images), expected.as_ref(), "seed {seed}, at {asked_at}: {plan}");
                     assert_eq!(
@@ -85,9 +87,9 @@ async fn a_cut_before_an_event_is_the_prefix_of_its_lineage() {
         for at in history.events() {
             let event = history.changes[at].clone();
             let asked = Asked::BeforeEvent(event.event_id());
-            let point = resolve(&asked, &history.manifest, &history.segments()).await.unwrap();
+            let point = locate::resolve(&asked, &history.manifest, &history.segments()).await.unwrap();
             assert_eq!(point.horizon(), event.cut);
-            if let Ok((images, _)) = answer(&history, point, false).await {
+            if let Ok((images, _)) = answer(&history, point, TIGHT).await {
                 let lineage = |number: usize, change: &history::Made| {
                     change.cut < event.cut || (change.lineage == event.lineage && number < at)
                 };
@@ -101,28 +103,63 @@ async fn a_cut_before_an_event_is_the_prefix_of_its_lineage() {
 }
 
 #[tokio::test]
-async fn a_cut_at_a_sequence_needs_a_single_shard() {
-    let (mut answered, mut not_exact) = (0, 0);
+async fn a_cut_at_a_sequence_is_the_prefix_of_its_lineage_and_goes_forward_only() {
+    let (mut answered, mut several, mut backward) = (0, 0, 0);
     for seed in 0..SEEDS {
         let history = History::random(seed).await;
         for at in history.events() {
             let event = history.changes[at].clone();
             let asked = Asked::AtSequence(event.sequence);
-            match resolve(&asked, &history.manifest, &history.segments()).await {
-                Ok(point) => {
-                    let Ok((images, _)) = answer(&history, point, false).await else { continue };
-                    assert_eq!(images, history.truth_by(|number, _| number <= at), "seed {seed}, event {at}");
+            let point = locate::resolve(&asked, &history.manifest, &history.segments()).await.unwrap();
+            let before = history.manifest.bases.iter().map(|base| &base.base);
+            let before = before.filter(|base| base.complete_at < event.cut).max_by_key(|base| base.complete_at);
+            let covered = history.manifest.closed_through.is_some_and(|closed| event.cut <= closed);
+            let serves = before.is_some_and(|base| !history.meets(base.fence, event.cut)) && covered;
+            match answer(&history, point, TIGHT).await {
+                Ok((images, plan)) => {
+                    let lineage = |number: usize, change: &history::Made| {
+                        change.cut < event.cut
+                            || (change.cut == event.cut && change.lineage == event.lineage && number <= at)
+                    };
+                    assert_eq!(images, history.truth_by(lineage), "seed {seed}, event {at}");
+                    assert_eq!((serves, plan.way), (true, Way::Forward), "seed {seed}, event {at}");
                     answered += 1;
+                    several += u32::from(history.manifest.shards.len() > 1);
                 }
-                Err(ReplayError::NotExact { .. }) => not_exact += 1,
-                Err(error) => panic!("seed {seed}: {error}"),
+                Err(error) if is_refusal(&error) => {
+                    assert!(!serves, "seed {seed}, event {at}: {error}");
+                    let second = plan(&history.manifest, Point::at(event.cut), Options::default());
+                    backward += u32::from(second.is_ok_and(|plan| plan.way == Way::Backward));
+                }
+                Err(error) => panic!("seed {seed}, event {at}: {error}"),
             }
         }
         let unknown = Asked::at_sequence("7").unwrap();
-        let error = resolve(&unknown, &history.manifest, &history.segments()).await.unwrap_err();
+        let error = locate::resolve(&unknown, &history.manifest, &history.segments()).await.unwrap_err();
         assert!(matches!(error, ReplayError::NoSuchChange { .. }));
     }
-    assert!(answered > 0 && not_exact > 3, "{answered} {not_exact}");
+    assert!(answered > 5 && several > 2 && backward > 0, "{answered} {several} {backward}");
+}
+
+#[tokio::test]
+async fn a_cut_inside_a_second_that_is_not_covered_is_refused() {
+    let mut answered = 0;
+    for seed in 0..SEEDS {
+        let mut history = History::random(seed).await;
+        let event = history.changes.iter().rfind(|change| !change.lost).unwrap().clone();
+        let asked = Asked::BeforeEvent(event.event_id());
+        let point = locate::resolve(&asked, &history.manifest, &history.segments()).await.unwrap();
+        history.manifest.gaps.clear();
+        history.manifest.closed_through = Some(event.cut.plus(-1));
+        let refusal = plan(&history.manifest, point.clone(), Options::default()).err();
+        assert!(matches!(refusal, Some(Refusal::NotCovered { asked, .. }) if asked == event.cut), "{refusal:?}");
+        history.manifest.closed_through = Some(event.cut);
+        if let Ok(plan) = plan(&history.manifest, point, Options::default()) {
+            assert!(plan.is_final);
+            answered += 1;
+        }
+    }
+    assert!(answered > 3, "{answered}");
 }
 
 #[tokio::test]
@@ -132,7 +169,7 @@ async fn the_latest_state_is_everything_committed_and_says_when_it_is_not_final(
         let history = History::random(seed).await;
         let point = Point::resolve(&Asked::Latest, &history.manifest).unwrap();
         let through = point.through;
-        if let Ok((images, plan)) = answer(&history, point, false).await {
+        if let Ok((images, plan)) = answer(&history, point, TIGHT).await {
             assert_eq!(images, history.truth(|change| change.cut <= through), "seed {seed}");
             last += 1;
             open += u32::from(!plan.is_final);
@@ -147,15 +184,15 @@ async fn altered_and_absent_bytes_are_never_an_answer() {
     for seed in 0..SEEDS {
         let mut history = History::random(seed).await;
         let Some(asked_at) = history.manifest.closed_through else { continue };
-        let Ok((_, plan)) = answer(&history, Point::at(asked_at), false).await else { continue };
+        let Ok((_, plan)) = answer(&history, Point::at(asked_at), Bounds::DEFAULT).await else { continue };
         let Some(meta) = plan.changes.first().or(plan.base.segments.first()) else { continue };
-        let damage = ["bit", "gone", "digest"][usize::try_from(seed).unwrap() % 3];
+        let damage = ["bit", "gone", "hash"][usize::try_from(seed).unwrap() % 3];
         match damage {
             "bit" => history.flip_a_bit(&meta.path).await,
             "gone" => history.remove(&meta.path).await,
-            _ => history.change_the_row_digest(&meta.path),
+            _ => history.change_the_hash(&meta.path),
         }
-        let error = answer(&history, Point::at(asked_at), false).await.unwrap_err();
+        let error = answer(&history, Point::at(asked_at), Bounds::DEFAULT).await.unwrap_err();
         match (damage, error) {
             ("gone", ReplayError::Read(ReadError::Missing { path }))
             | (_, ReplayError::Read(ReadError::Damaged { path, .. })) => {
@@ -176,14 +213,14 @@ async fn a_run_taken_up_again_passes_over_what_the_sink_has() {
         let Some(asked_at) = history.manifest.closed_through else { continue };
         let Ok(plan) = plan(&history.manifest, Point::at(asked_at), Options::default()) else { continue };
         let (mut whole, mut all) = (Kept::default(), Total::default());
-        if image::run(&plan, &history.segments(), &mut whole, &mut all).await.is_err() || all.items < 3 {
+        if image::run(&plan, &history.segments(), TIGHT, &mut whole, &mut all).await.is_err() || all.items < 3 {
             continue;
         }
         let (mut rest, mut given) = (Kept::default(), Total::default());
         for item in &whole.0[..2] {
             given.add(item.digest);
         }
-        image::run(&plan, &history.segments(), &mut rest, &mut given).await.unwrap();
+        image::run(&plan, &history.segments(), TIGHT, &mut rest, &mut given).await.unwrap();
         assert_eq!((&rest.0[..], given), (&whole.0[2..], all));
         checked += 1;
     }

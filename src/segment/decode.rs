@@ -11,11 +11,11 @@ use arrow_array::types::{Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow_buffer::Buffer;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::schema::{self, Column};
 use super::{BaseRow, Footer, Row, SegmentError, Tier};
-use crate::change::{ChangeKind, KeyHash, Micros, Sequence, ShardId, Text};
+use crate::change::{ChangeKind, KeyHash, Micros, Second, Sequence, ShardId, Text};
 
 /// The rows of a raw or sealed segment, in stored order.
 ///
@@ -63,18 +63,29 @@ pub(super) fn read_base(bytes: Bytes) -> Result<(Footer, Vec<BaseRow>), SegmentE
     Ok((footer, rows))
 }
 
-fn damaged(why: impl Into<String>) -> SegmentError {
+pub(super) fn damaged(why: impl Into<String>) -> SegmentError {
     SegmentError::Damaged(why.into())
 }
 
-/// The footer, and all columns if they are exactly `columns`.
-fn read(bytes: Bytes, columns: &[Column]) -> Result<(Footer, Vec<RecordBatch>), SegmentError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(error.to_string()))?;
+/// The footer, and a reader of the segment if its columns are exactly `columns`.
+pub(super) fn begin(
+    bytes: Bytes,
+    columns: &[Column],
+    options: ArrowReaderOptions,
+) -> Result<(Footer, ParquetRecordBatchReaderBuilder<Bytes>), SegmentError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
+    let builder = builder.map_err(|error| damaged(error.to_string()))?;
     let metadata = builder.metadata().file_metadata();
     let footer = Footer::read(metadata.key_value_metadata().map_or(&[], |pairs| pairs.as_slice()))?;
     if builder.schema().fields() != schema::arrow(columns).fields() {
         return Err(damaged("its columns are not those of format 1"));
     }
+    Ok((footer, builder))
+}
+
+/// The footer, and all columns if they are exactly `columns`.
+fn read(bytes: Bytes, columns: &[Column]) -> Result<(Footer, Vec<RecordBatch>), SegmentError> {
+    let (footer, builder) = begin(bytes, columns, ArrowReaderOptions::new())?;
     let reader = builder.build().map_err(|error| damaged(error.to_string()))?;
     let batches = reader.collect::<Result<_, _>>().map_err(|error| damaged(error.to_string()))?;
     Ok((footer, batches))
@@ -115,11 +126,11 @@ impl<'a> Texts<'a> {
     }
 }
 
-fn fixed(array: &FixedSizeBinaryArray, row: usize) -> Option<[u8; 16]> {
+pub(super) fn fixed(array: &FixedSizeBinaryArray, row: usize) -> Option<[u8; 16]> {
     if array.is_null(row) { None } else { array.value(row).try_into().ok() }
 }
 
-fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row>) -> Result<(), SegmentError> {
+pub(super) fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row>) -> Result<(), SegmentError> {
     // Columns by their place in the schema, which `read` has checked.
     let texts = |at: usize| Texts::of(batch, at);
     let (pk, sk, kind, sequence, shard_id) = (texts(1), texts(2), texts(3), texts(8), texts(9));
@@ -141,7 +152,7 @@ fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row>) -> Resul
             sk: sk.text(at),
             kind: kind.get(at).and_then(ChangeKind::from_word).ok_or_else(|| damaged("a row has an unknown kind"))?,
             changed_at: Micros(changed_at.value(at)),
-            cut_at: cut.second(),
+            cut_at: stored_cut(cut, footer)?,
             epoch: epoch.value(at),
             shard_rank: rank.value(at),
             sequence: stored_sequence(sequence.get(at).unwrap_or_default())?,
@@ -156,20 +167,25 @@ fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row>) -> Resul
             old_digest: fixed(old_digest, at).map(u128::from_be_bytes),
         };
         row.check(footer.tier).map_err(|why| damaged(format!("row {at}: {why}")))?;
-        if row.cut_at.micros() != cut || row.cut_at.day() != footer.dt {
-            return Err(damaged(format!("row {at}: its cut_at is no whole second of the day {}", footer.dt)));
-        }
         out.push(row);
     }
     Ok(())
 }
 
-fn stored_sequence(text: &str) -> Result<Sequence, SegmentError> {
+pub(super) fn stored_cut(cut: Micros, footer: &Footer) -> Result<Second, SegmentError> {
+    let second = cut.second();
+    if second.micros() == cut && second.day() == footer.dt {
+        return Ok(second);
+    }
+    Err(damaged(format!("a cut_at is no whole second of the day {}", footer.dt)))
+}
+
+pub(super) fn stored_sequence(text: &str) -> Result<Sequence, SegmentError> {
     let sequence = Sequence::parse(text).map_err(|error| damaged(error.to_string()))?;
     if sequence.padded() == text { Ok(sequence) } else { Err(damaged("a sequence number has not 40 digits")) }
 }
 
-fn base_of(batch: &RecordBatch, out: &mut Vec<BaseRow>) -> Result<(), SegmentError> {
+pub(super) fn base_of(batch: &RecordBatch, out: &mut Vec<BaseRow>) -> Result<(), SegmentError> {
     let (pk, sk, image) = (Texts::of(batch, 1), Texts::of(batch, 2), Texts::of(batch, 3));
     let (key_hash, digest) = (batch.column(0).as_fixed_size_binary(), batch.column(4).as_fixed_size_binary());
     let needed = |value: Option<[u8; 16]>| value.ok_or_else(|| damaged("a column that is never null is null"));

@@ -78,20 +78,18 @@ pub fn changes(rows: Vec<Stamped>, facts: &Facts) -> Result<Vec<Encoded>, Segmen
         let day = stamped.cut_at.day_start();
         days.entry(day).or_default().push(Row::from_stamped(stamped)?);
     }
-    days.into_iter().map(|(day, rows)| raw(day, rows, facts)).collect()
+    days.into_iter().map(|(day, rows)| of_day(Tier::Raw, day, rows, facts)).collect()
 }
 
-/// One day's raw segment.
-fn raw(day: Second, mut rows: Vec<Row>, facts: &Facts) -> Result<Encoded, SegmentError> {
+/// The segment of one day's changes in this tier; rows of a sealed one may leave out old images.
+///
+/// # Errors
+/// [`SegmentError::Write`].
+pub fn of_day(tier: Tier, day: Second, mut rows: Vec<Row>, facts: &Facts) -> Result<Encoded, SegmentError> {
     rows.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     let epochs: BTreeSet<u32> = rows.iter().map(|row| row.epoch).collect();
-    let footer = Footer {
-        facts: facts.clone(),
-        epochs: epochs.into_iter().collect(),
-        tier: Tier::Raw,
-        dt: day.day(),
-        bucket_bits: 0,
-    };
+    let footer =
+        Footer { facts: facts.clone(), epochs: epochs.into_iter().collect(), tier, dt: day.day(), bucket_bits: 0 };
     let bytes = write(&schema::CHANGES, &schema::CHANGES_ORDER, columns::changes(&rows)?, &footer)?;
     let cuts = || rows.iter().map(|row| row.cut_at);
     let mut hashes = rows.iter().filter_map(|row| row.key_hash);
@@ -104,7 +102,7 @@ fn raw(day: Second, mut rows: Vec<Row>, facts: &Facts) -> Result<Encoded, Segmen
         dt: footer.dt,
         cut_at: cuts().min().zip(cuts().max()),
         key_hash: least.map(|least| (least, hashes.next_back().unwrap_or(least))),
-        rows_root: None,
+        rows_root: tier.is_sealed().then(|| digest::changes_root(&rows)),
     })
 }
 

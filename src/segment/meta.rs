@@ -18,6 +18,14 @@ pub enum Tier {
     Base,
 }
 
+impl Tier {
+    /// Whether it holds a day's changes for good.
+    #[must_use]
+    pub const fn is_sealed(self) -> bool {
+        matches!(self, Self::Heads | Self::Rest)
+    }
+}
+
 /// A segment as an entry names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -14,11 +14,12 @@ pub mod name;
 mod open;
 mod row;
 pub mod schema;
+pub mod select;
 
 pub use encode::Encoded;
 pub use footer::{BUILD, Facts, Footer};
 pub use meta::{SegmentMeta, Tier};
-pub use open::{open_checked, open_checked_base};
+pub use open::{check_bytes, open_checked, open_checked_base};
 pub use row::{BaseRow, OldImage, Row};
 
 use crate::change::image::ImageError;

@@ -30,7 +30,11 @@ pub fn open_checked_base(bytes: Bytes, meta: &SegmentMeta) -> Result<Vec<BaseRow
     Ok(rows)
 }
 
-fn check_bytes(bytes: &Bytes, meta: &SegmentMeta) -> Result<(), SegmentError> {
+/// Whether `bytes` are the object that `meta` names: before this, nothing in them is to be believed.
+///
+/// # Errors
+/// [`SegmentError::Damaged`] for another length or SHA-256.
+pub fn check_bytes(bytes: &Bytes, meta: &SegmentMeta) -> Result<(), SegmentError> {
     if bytes.len() as u64 != meta.bytes {
         return Err(differs(meta, "its length"));
     }

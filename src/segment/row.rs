@@ -120,7 +120,7 @@ impl Row {
         match (&self.old_image, &self.old_delta, self.old_digest) {
             (None, None, None) | (Some(_), None, Some(_)) => Ok(()),
             (None, Some(_), Some(_)) if self.new_image.is_some() => Ok(()),
-            (None, None, Some(_)) if matches!(tier, Tier::Heads | Tier::Rest) => Ok(()),
+            (None, None, Some(_)) if tier.is_sealed() => Ok(()),
             _ => Err("its old_ columns stand in a combination that means nothing"),
         }
     }

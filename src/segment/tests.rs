@@ -1,5 +1,6 @@
 //! Segments through their public face.
 
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use super::encode::Encoded;
 use super::{
     BaseRow, Facts, OldImage, Row, SegmentError, SegmentMeta, Tier, decode, digest, encode, open_checked,
-    open_checked_base, schema,
+    open_checked_base, schema, select,
 };
 use crate::change::{
     Change, ChangeKind, ItemKey, KeyAttribute, KeyHash, KeySchema, KeyType, KeyValue, Micros, Origin, Second, Sequence,
@@ -284,6 +285,93 @@ fn large_images_lie_in_pages_that_can_be_skipped() {
     let pages = reader.metadata().offset_index().unwrap()[0][13].page_locations().len();
     assert!((20..40).contains(&pages), "{pages} pages of 64 KiB");
     assert!(reader.metadata().row_group(0).column(13).dictionary_page_offset().is_none());
+}
+
+/// 400 rows whose new images fill some 25 pages; for each page its first row, and the bytes that it takes.
+fn many_pages() -> (Encoded, SegmentMeta, Vec<(usize, Range<usize>)>) {
+    use parquet::file::reader::FileReader as _;
+    use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
+    let image = |at: u64| format!("{{\"pk\":{{\"S\":\"{}\"}}}}", format!("{at:04}").repeat(1000));
+    let rows = (0..400).map(|at| stamped(NOON, &format!("k{at}"), at, Some(&image(at)), None)).collect();
+    let encoded = one(rows);
+    let options = ReadOptionsBuilder::new().with_page_index().build();
+    let reader = SerializedFileReader::new_with_options(encoded.bytes.clone(), options).unwrap();
+    let pages = reader.metadata().offset_index().unwrap()[0][13].page_locations().iter();
+    let pages = pages.map(|page| {
+        let at = usize::try_from(page.offset).unwrap();
+        (usize::try_from(page.first_row_index).unwrap(), at..at + usize::try_from(page.compressed_page_size).unwrap())
+    });
+    let pages = pages.collect();
+    let meta = encoded.meta("p".to_owned(), None, Tier::Raw, None);
+    (encoded, meta, pages)
+}
+
+/// The same bytes with one page that cannot be unpacked.
+fn spoilt(bytes: &Bytes, page: &Range<usize>) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    bytes[page.clone()].fill(0xff);
+    bytes.into()
+}
+
+#[test]
+fn pages_without_a_wanted_row_are_not_unpacked() {
+    let (encoded, meta, pages) = many_pages();
+    let expected = open_checked(encoded.bytes.clone(), &meta).unwrap();
+    let read = |bytes: Bytes, rows: &[usize]| {
+        let mut found = Vec::new();
+        select::changes(bytes, &meta, rows, |at, row| {
+            found.push((at, row));
+            Ok(ControlFlow::Continue(()))
+        })
+        .map(|()| found)
+    };
+    let (first, second) = (pages[3].0, pages[4].0);
+    let bytes = spoilt(&encoded.bytes, &pages[3].1);
+    let wanted = [0, 1, first - 1, second, second + 1, 399];
+    let found = read(bytes.clone(), &wanted).unwrap();
+    assert_eq!(found, wanted.map(|at| (at, expected[at].clone())));
+    assert!(read(bytes.clone(), &[0, first]).is_err());
+    assert!(read(encoded.bytes.clone(), &[0, 400]).is_err(), "a row that is not there");
+    let all: Vec<usize> = (0..400).collect();
+    assert_eq!(read(encoded.bytes.clone(), &all).unwrap().len(), 400);
+
+    let mut seen = 0;
+    let every_image_spoilt = pages.iter().fold(encoded.bytes.clone(), |bytes, page| spoilt(&bytes, &page.1));
+    select::positions(every_image_spoilt, &meta, 7, true, |position| {
+        let row = &expected[position.row];
+        assert_eq!((position.row, position.key_hash, position.kind), (7 + seen, row.key_hash, row.kind));
+        assert_eq!((position.pk, position.sk), (row.pk.as_ref().map(Text::as_str), None));
+        assert_eq!((position.cut_at, position.epoch, position.shard_rank), (row.cut_at, row.epoch, row.shard_rank));
+        assert_eq!((&position.sequence, position.shard_id), (&row.sequence, &row.shard_id));
+        assert_eq!(position.event_id, row.event_id.as_ref().map(Text::as_str));
+        seen += 1;
+        Ok(if seen == 300 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })
+    .unwrap();
+    assert_eq!(seen, 300);
+}
+
+#[test]
+fn parts_of_a_base_are_the_rows_of_the_base() {
+    let image = |at: u32| format!("{{\"pk\":{{\"S\":\"k{at}\"}}}}");
+    let rows = (0..50).map(|at| BaseRow::new(key(&format!("k{at}")), Text::from(image(at))).unwrap()).collect();
+    let encoded = encode::base(rows, &facts(), NOON, 0).unwrap();
+    let meta = encoded.meta("p".to_owned(), None, Tier::Base, Some(0));
+    let expected = open_checked_base(encoded.bytes.clone(), &meta).unwrap();
+    let (mut keys, mut found) = (Vec::new(), Vec::new());
+    select::base_keys(encoded.bytes.clone(), &meta, 10, |key| {
+        keys.push((key.row, key.key_hash, key.pk.to_owned()));
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    select::base(encoded.bytes, &meta, &[3, 4, 49], |at, row| {
+        found.push((at, row));
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    let of = |at: usize| (at, expected[at].key_hash, expected[at].pk.as_str().to_owned());
+    assert_eq!(keys, (10..50).map(of).collect::<Vec<_>>());
+    assert_eq!(found, [3, 4, 49].map(|at| (at, expected[at].clone())));
 }
 
 proptest! {

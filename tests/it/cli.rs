@@ -8,6 +8,7 @@ mod damage;
 mod live;
 mod places;
 mod points;
+mod restores;
 mod signals;
 
 use std::collections::BTreeMap;

@@ -54,7 +54,7 @@ impl Manifest {
         self.touch_day(started.day.clone());
         for meta in &seal.segments {
             let folder = format!("sealed/dt={}/", started.day);
-            let shape = matches!(meta.tier, Tier::Heads | Tier::Rest)
+            let shape = meta.tier.is_sealed()
                 && meta.dt == started.day
                 && meta.path.starts_with(&folder)
                 && meta.rows_root.is_some();

@@ -61,6 +61,7 @@ impl FolderSink {
             SinkError::Exists { .. } => SinkError::Exists { place: named },
             SinkError::Busy { .. } => SinkError::Busy { place: named },
             SinkError::Denied { reason, .. } => SinkError::Denied { place: named, reason },
+            SinkError::Stuck { puts, tries, .. } => SinkError::Stuck { place: named, puts, tries },
             SinkError::Failed { reason, .. } => SinkError::Failed { place: named, reason },
         }
     }

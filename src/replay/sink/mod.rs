@@ -46,6 +46,20 @@ pub trait Sink: Send {
     /// # Errors
     /// [`SinkError`]; nothing half written stays under the destination's name.
     async fn finish(&mut self) -> Result<(), SinkError>;
+
+    /// What stays behind if the sink is dropped now; nothing where the sink removes it.
+    fn left_behind(&self) -> Option<LeftBehind> {
+        None
+    }
+}
+
+/// A destination that is made and not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftBehind {
+    /// What it is, and what it holds.
+    pub what: String,
+    /// How to go on.
+    pub next: String,
 }
 
 /// Why a destination did not take the items, by what the caller must do.
@@ -70,6 +84,16 @@ pub enum SinkError {
         place: String,
         /// What was said.
         reason: String,
+    },
+    /// It answers, and takes nothing.
+    #[error("{place} left {puts} puts unprocessed {tries} times in a row")]
+    Stuck {
+        /// The table.
+        place: String,
+        /// Puts that wait.
+        puts: usize,
+        /// How often they were sent in vain.
+        tries: u32,
     },
     /// It cannot be written (disk full, a value that the service refuses, no answer for long).
     #[error("writing {place} failed: {reason}")]

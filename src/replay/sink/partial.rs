@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::SinkError;
@@ -27,19 +28,26 @@ impl Partial {
             return Err(taken());
         }
         let path = partial_path(destination).ok_or_else(|| failed(&io::ErrorKind::InvalidFilename.into()))?;
-        let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(|e| failed(&e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(SinkError::Busy { place: destination.display().to_string() });
+        let file = loop {
+            let file = File::options().create(true).write(true).truncate(false).open(&path).map_err(|e| failed(&e))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(SinkError::Busy { place: destination.display().to_string() });
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(failed(&error)),
             }
-            Err(fs::TryLockError::Error(error)) => return Err(failed(&error)),
-        }
-        // The lock may have come from a run that has just published this very file: look again before the cut.
+            // Between opening and locking, the run that held it may have removed the name: such a lock is worth
+            // nothing, for the next run makes another file of this name.
+            if is_at(&file, &path).map_err(|e| failed(&e))? {
+                break file;
+            }
+        };
+        let partial = Self { file, path, destination: destination.to_owned() };
+        // Another run may have published since the first look.
         if exists() {
             return Err(taken());
         }
-        let partial = Self { file, path, destination: destination.to_owned() };
         partial.file.set_len(0).map_err(|e| failed(&e))?;
         Ok(partial)
     }
@@ -74,6 +82,16 @@ impl Drop for Partial {
     }
 }
 
+/// Whether `path` still names this file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    match path.symlink_metadata() {
+        Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// What the caller must do about an I/O error.
 pub(super) fn failure(destination: &Path, error: &io::Error) -> SinkError {
     let (place, reason) = (destination.display().to_string(), error.to_string());
@@ -91,4 +109,39 @@ pub(super) fn failure(destination: &Path, error: &io::Error) -> SinkError {
 pub(super) fn partial_path(destination: &Path) -> Option<PathBuf> {
     let name = destination.file_name()?.to_str()?;
     Some(destination.with_file_name(format!(".{name}.partial")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_on_a_file_that_lost_its_name_is_worth_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("a.jsonl");
+        let first = Partial::open(&destination).unwrap();
+        let path = partial_path(&destination).unwrap();
+        let stale = File::options().write(true).open(&path).unwrap();
+        assert!(is_at(&stale, &path).unwrap());
+        drop(first);
+        stale.try_lock().unwrap();
+        assert!(!is_at(&stale, &path).unwrap());
+        let third = Partial::open(&destination).unwrap();
+        assert!(!is_at(&stale, &path).unwrap());
+        assert!(is_at(&third.file, &path).unwrap());
+    }
+
+    #[test]
+    fn runs_side_by_side_never_share_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = folder.path().join("a.jsonl");
+        let run = || {
+            for _ in 0..2000 {
+                let Ok(partial) = Partial::open(&destination) else { continue };
+                assert!(is_at(&partial.file, &partial.path).unwrap());
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
 }

@@ -19,7 +19,7 @@ use crate::store::{Keep, ObjectStore};
 pub(super) type Images = BTreeMap<String, String>;
 
 /// Five minutes before a midnight, so that days change within a history.
-const START: Second = Second(1_795_305_600 - 300);
+pub(super) const START: Second = Second(1_795_305_600 - 300);
 
 /// One change of the table.
 #[derive(Debug, Clone)]
@@ -66,20 +66,20 @@ pub(super) struct History {
     draw: Ids,
 }
 
-fn keys() -> KeySchema {
+pub(super) fn keys() -> KeySchema {
     KeySchema(vec![KeyAttribute { name: "id".to_owned(), kind: KeyType::S }])
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     let text = |text: &str| text.to_owned();
     Facts { origin: text("o"), table_arn: text("arn"), table_id: text("t"), keys: keys(), writer: text("test") }
 }
 
-fn pk(key: usize) -> String {
+pub(super) fn pk(key: usize) -> String {
     format!("key-{key}")
 }
 
-fn image(key: usize, version: u64) -> String {
+pub(super) fn image(key: usize, version: u64) -> String {
     format!("{{\"id\":{{\"S\":\"{}\"}},\"v\":{{\"N\":\"{version}\"}},\"same\":{{\"BOOL\":true}}}}", pk(key))
 }
 
@@ -309,7 +309,7 @@ impl History {
         self.truth_by(|_, change| counts(change))
     }
 
-    fn meets(&self, after: Second, through: Second) -> bool {
+    pub(super) fn meets(&self, after: Second, through: Second) -> bool {
         self.gaps.iter().any(|(from, to)| *from <= through && *to > after)
     }
 
@@ -374,10 +374,10 @@ impl History {
         self.store.put_new(&at, bytes.into(), Keep::Short).await.unwrap();
     }
 
-    pub(super) fn change_the_row_digest(&mut self, path: &str) {
+    pub(super) fn change_the_hash(&mut self, path: &str) {
         let of_base = self.manifest.bases.iter_mut().flat_map(|base| &mut base.base.segments);
         let all = self.manifest.segments.values_mut().map(Arc::make_mut).chain(of_base);
-        let wrong = |meta: &mut SegmentMeta| meta.row_digest = "0".repeat(32);
+        let wrong = |meta: &mut SegmentMeta| meta.sha256 = "0".repeat(64);
         all.filter(|meta| meta.path == path).for_each(wrong);
     }
 }

@@ -1,5 +1,6 @@
 //! `replay`: points that have no answer, destinations that are taken or misspelt.
 
+use tailrace::change::Second;
 use tailrace::manifest::action::{GapReason, GapSpan};
 use tailrace::manifest::{Action, SegmentsAdded, Span};
 
@@ -33,9 +34,8 @@ async fn a_point_outside_coverage_is_refused_with_the_times_that_have_an_answer(
     }
 }
 
-#[tokio::test]
-async fn a_point_in_a_gap_is_refused_with_the_gap() {
-    let (shell, mut world) = Shell::with_world(2).await;
+/// A loss that was noticed now: changes since the shard's floor may be missing. Gives its entry, and its seconds.
+pub(super) async fn lose(world: &mut World) -> (u64, Second, Second) {
     let open = world.manifest.shards.values().next().unwrap();
     let (from_cut, to_cut) = (open.floor.plus(1), world.now);
     let gap = Span {
@@ -51,7 +51,13 @@ async fn a_point_in_a_gap_is_refused_with_the_gap() {
         gap: Some(GapSpan { reason: GapReason::PossiblyTrimmed, from_cut, to_cut }),
     };
     let added = SegmentsAdded { segments: Vec::new(), spans: vec![gap] };
-    let n = world.commit(vec![Action::Segments(added)]).await;
+    (world.commit(vec![Action::Segments(added)]).await, from_cut, to_cut)
+}
+
+#[tokio::test]
+async fn a_point_in_a_gap_is_refused_with_the_gap() {
+    let (shell, mut world) = Shell::with_world(2).await;
+    let (n, from_cut, to_cut) = lose(&mut world).await;
     world.idle().await;
     let id = format!("gap {n}.0");
     for (form, point) in [("--at", to_cut), ("--before", to_cut.plus(1))] {

@@ -1,5 +1,6 @@
 //! Batches of puts: sent side by side, sent again until nothing is left unprocessed, under a rate cap.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -21,8 +22,10 @@ const MOST_PUTS: usize = 25;
 const MOST_BYTES: usize = 10 << 20;
 /// Batches under way at once.
 const SIDE_BY_SIDE: usize = 8;
-/// Failures in a row, with growing pauses (some ten minutes in all), before the load gives up.
-const MOST_FAILURES: u32 = 40;
+/// Tries in a row that got nothing written, with growing pauses, before somebody is told.
+const TOLD_AFTER: u32 = 10;
+/// The same (some ten minutes in all) before the load gives up.
+const MOST_TRIES: u32 = 40;
 
 /// Writes items into one table.
 #[derive(Debug)]
@@ -31,11 +34,12 @@ pub(super) struct Loader {
     table: String,
     cap: Cap,
     ids: Ids,
+    written: AtomicU64,
 }
 
 impl Loader {
     pub(super) fn new(client: Client, table: String, most_write_units: Option<u32>, ids: Ids) -> Self {
-        Self { client, table, cap: Cap::per_second(most_write_units), ids }
+        Self { client, table, cap: Cap::per_second(most_write_units), ids, written: AtomicU64::new(0) }
     }
 
     /// Writes all items; on return the service has acknowledged each.
@@ -52,26 +56,30 @@ impl Loader {
             self.cap.spend(u32::try_from(item.image.len().div_ceil(1024)).unwrap_or(u32::MAX)).await;
         }
         let mut left = items.iter().map(|item| self.request(item)).collect::<Result<Vec<_>, _>>()?;
-        let mut pause = Backoff::new(self.ids.clone(), Duration::from_millis(50), Duration::from_secs(20));
+        let mut tries = Tries(Backoff::new(self.ids.clone(), Duration::from_millis(50), Duration::from_secs(20)));
         while !left.is_empty() {
             let before = left.len();
-            left = self.send(left, &mut pause).await?;
-            if left.len() < before {
-                pause.reset();
-            }
+            left = self.send(left, tries.may_fail()).await?;
+            let taken = before.saturating_sub(left.len());
+            self.written.fetch_add(taken as u64, Relaxed);
             if !left.is_empty() {
-                clock::sleep(pause.step()).await;
+                clock::sleep(tries.after(&self.table, taken, left.len())?).await;
             }
         }
         Ok(())
     }
 
-    /// Sends a batch once; gives what is still to be written.
-    async fn send(&self, left: Vec<WriteRequest>, pause: &mut Backoff) -> Result<Vec<WriteRequest>, SinkError> {
+    /// Items that the service has acknowledged.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Sends a batch once; gives what is still to be written. A passing failure is one unless it `may_fail` again.
+    async fn send(&self, left: Vec<WriteRequest>, may_fail: bool) -> Result<Vec<WriteRequest>, SinkError> {
         let call = self.client.batch_write_item().request_items(&self.table, left.clone());
         match call.send().await {
             Ok(answer) => Ok(answer.unprocessed_items.and_then(|mut all| all.remove(&self.table)).unwrap_or_default()),
-            Err(error) if is_passing(&error) && pause.attempts() < MOST_FAILURES => {
+            Err(error) if is_passing(&error) && may_fail => {
                 tracing::debug!(table = %self.table, code = ?error.code(), "a batch was put off");
                 Ok(left)
             }
@@ -85,6 +93,34 @@ impl Loader {
             attribute::item(item.image.as_str()).map_err(|error| failed(format!("an image is no item: {error}")))?;
         let put = PutRequest::builder().set_item(Some(values)).build().map_err(|error| failed(error.to_string()))?;
         Ok(WriteRequest::builder().put_request(put).build())
+    }
+}
+
+/// The tries of one batch that got nothing written.
+#[derive(Debug)]
+struct Tries(Backoff);
+
+impl Tries {
+    /// Whether there is another try after this one.
+    const fn may_fail(&self) -> bool {
+        self.0.attempts() + 1 < MOST_TRIES
+    }
+
+    /// How long to wait after a try that got `taken` items written and left others.
+    fn after(&mut self, table: &str, taken: usize, left: usize) -> Result<Duration, SinkError> {
+        if taken > 0 {
+            self.0.reset();
+        } else if !self.may_fail() {
+            return Err(SinkError::Stuck { place: format!("dynamodb:{table}"), puts: left, tries: MOST_TRIES });
+        } else if self.0.attempts() + 1 == TOLD_AFTER {
+            tracing::warn!(
+                table,
+                left,
+                tries = TOLD_AFTER,
+                "the table takes no items: is its write capacity too small?"
+            );
+        }
+        Ok(self.0.step())
     }
 }
 
@@ -126,5 +162,24 @@ mod tests {
         assert_eq!(counts((0..5).map(|_| item(4 << 20)).collect()), [2, 2, 1]);
         assert_eq!(counts(vec![item(11 << 20), item(1)]), [1, 1]);
         assert_eq!(counts(Vec::new()), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_batch_that_nothing_is_taken_of_is_given_up_after_a_bounded_number_of_tries() {
+        let pause = Backoff::new(Ids::seeded(1), Duration::from_millis(50), Duration::from_secs(20));
+        let mut tries = Tries(pause);
+        let mut waited = Duration::ZERO;
+        for _ in 1..MOST_TRIES {
+            assert!(tries.may_fail());
+            waited += tries.after("copy", 0, 7).unwrap();
+        }
+        assert!(waited > Duration::from_secs(300) && waited < Duration::from_secs(1200), "{waited:?}");
+        assert!(!tries.may_fail());
+        let stuck = SinkError::Stuck { place: "dynamodb:copy".to_owned(), puts: 7, tries: MOST_TRIES };
+        assert_eq!(tries.after("copy", 0, 7), Err(stuck));
+        // What gets on, however slowly, is never given up.
+        tries.after("copy", 1, 6).unwrap();
+        assert!(tries.may_fail());
+        tries.after("copy", 0, 6).unwrap();
     }
 }

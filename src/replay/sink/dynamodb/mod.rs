@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
-use super::{Item, Sink, SinkError};
+use super::{Item, LeftBehind, Sink, SinkError};
 use crate::change::KeySchema;
 use crate::platform::aws::ServiceError;
 use crate::platform::clock;
@@ -32,7 +32,12 @@ pub struct NewTable<'a> {
 /// A new table being loaded.
 #[derive(Debug)]
 pub struct TableSink {
+    client: Client,
+    name: String,
+    ids: Ids,
     loader: Loader,
+    /// The service takes writes.
+    active: bool,
 }
 
 impl TableSink {
@@ -44,26 +49,49 @@ impl TableSink {
         Self::create(Client::new(config), new, ids).await
     }
 
-    /// Makes the table and waits until it can be written.
+    /// Makes the table. From here on there is something to leave behind: the wait until it can be written belongs
+    /// to the first [`Sink::put`].
     ///
     /// # Errors
     /// [`SinkError::Exists`] if there is a table of this name, and the others as named.
     pub async fn create(client: Client, new: NewTable<'_>, ids: Ids) -> Result<Self, SinkError> {
         table::create(&client, &new).await?;
-        table::active(&client, new.name, ids.clone()).await?;
-        Ok(Self { loader: Loader::new(client, new.name.to_owned(), new.most_write_units, ids) })
+        let name = new.name.to_owned();
+        let loader = Loader::new(client.clone(), name.clone(), new.most_write_units, ids.clone());
+        Ok(Self { client, name, ids, loader, active: false })
+    }
+
+    async fn active(&mut self) -> Result<(), SinkError> {
+        if !self.active {
+            table::active(&self.client, &self.name, self.ids.clone()).await?;
+            self.active = true;
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Sink for TableSink {
     async fn put(&mut self, items: Vec<Item>) -> Result<(), SinkError> {
+        self.active().await?;
         self.loader.put(items).await
     }
 
     async fn finish(&mut self) -> Result<(), SinkError> {
         // Every batch was acknowledged in `put`: nothing is held back.
-        Ok(())
+        self.active().await
+    }
+
+    /// A load is not taken up again: what a batch under way has written is not known, and a table that anybody may
+    /// have touched since is not the image that was asked for.
+    fn left_behind(&self) -> Option<LeftBehind> {
+        let (name, written) = (&self.name, self.loader.written());
+        Some(LeftBehind {
+            what: format!("the new table {name} stays behind, not whole: {written} items or a few more are in it"),
+            next: format!(
+                "before that, remove it with `aws dynamodb delete-table --table-name {name}`, or name another new table"
+            ),
+        })
     }
 }
 

@@ -1,0 +1,291 @@
+//! Parts of a segment: a few columns of all rows, or all columns of a few rows. What is left out is not
+//! decompressed.
+//!
+//! Like [`decode`], these functions trust the bytes: [`check_bytes`](super::check_bytes) proves them first. Since
+//! they do not see every row whole, they cannot check the segment's digest of rows; the SHA-256 stands for it.
+//! They hold one page of each column that they read, and one batch.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
+use arrow_array::{Array as _, RecordBatch, StringArray};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelectionPolicy, RowSelector,
+};
+use parquet::file::metadata::PageIndexPolicy;
+
+use super::decode::{self, damaged, fixed};
+use super::schema::{self, Column};
+use super::{BaseRow, Footer, Row, SegmentError, SegmentMeta};
+use crate::change::{ChangeKind, KeyHash, Micros, Second, Sequence, ShardId};
+
+/// Rows that are unpacked at once where images are among the columns: an image may have a few MiB.
+const WIDE_ROWS: usize = 64;
+/// The same where they are not.
+const NARROW_ROWS: usize = 1024;
+
+/// The columns that say where a change stands.
+const POSITION: [&str; 9] = ["key_hash", "pk", "sk", "kind", "cut_at", "epoch", "shard_rank", "sequence", "shard_id"];
+
+/// Where a change stands, without its images.
+#[derive(Debug)]
+pub struct Position<'a> {
+    /// The row's number in the segment.
+    pub row: usize,
+    /// The key's hash; `None` for an `UNKNOWN` whose key cannot be read.
+    pub key_hash: Option<KeyHash>,
+    /// The partition key's text; `None` likewise.
+    pub pk: Option<&'a str>,
+    /// The sort key's text.
+    pub sk: Option<&'a str>,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The archive's second for this change.
+    pub cut_at: Second,
+    /// The stream.
+    pub epoch: u32,
+    /// Depth in the lineage.
+    pub shard_rank: u32,
+    /// Its place in its shard.
+    pub sequence: Sequence,
+    /// The shard.
+    pub shard_id: &'a ShardId,
+    /// `eventID`, if it was asked for.
+    pub event_id: Option<&'a str>,
+}
+
+/// An item of a base, without its image.
+#[derive(Debug)]
+pub struct BaseKey<'a> {
+    /// The row's number in the segment.
+    pub row: usize,
+    /// The key's hash.
+    pub key_hash: KeyHash,
+    /// The partition key's text.
+    pub pk: &'a str,
+    /// The sort key's text.
+    pub sk: Option<&'a str>,
+}
+
+/// Gives `take` the positions of a raw or sealed segment from row `from` on, with or without their event ids,
+/// until it breaks.
+///
+/// # Errors
+/// [`SegmentError::Damaged`] for what is no such segment, [`SegmentError::Newer`], and what `take` says.
+pub fn positions(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    from: usize,
+    event_ids: bool,
+    mut take: impl FnMut(&Position<'_>) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let names: Vec<&str> = POSITION.into_iter().chain(event_ids.then_some("event_id")).collect();
+    let (footer, batches) = narrow(bytes, meta, &schema::CHANGES, &names, from)?;
+    let (mut row, mut before) = (from, None);
+    for batch in batches {
+        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        let rows = batch.num_rows();
+        let keys = Keys::of(&batch)?;
+        let (kind, sequence, shard) = (texts(&batch, 3)?, texts(&batch, 7)?, texts(&batch, 8)?);
+        let event_id = if event_ids { Some(texts(&batch, 9)?) } else { None };
+        let cut_at = batch.column(4).as_primitive::<TimestampMicrosecondType>();
+        let (epoch, rank) =
+            (batch.column(5).as_primitive::<UInt32Type>(), batch.column(6).as_primitive::<UInt32Type>());
+        let mut shards: HashMap<&str, ShardId> = HashMap::new();
+        for at in 0..rows {
+            let key_hash = keys.hash(at);
+            in_order(&mut before, key_hash)?;
+            let shard = shard.value(at);
+            let position = Position {
+                row: row + at,
+                key_hash,
+                pk: get(keys.pk, at),
+                sk: get(keys.sk, at),
+                kind: ChangeKind::from_word(kind.value(at)).ok_or_else(|| damaged("a row has an unknown kind"))?,
+                cut_at: decode::stored_cut(Micros(cut_at.value(at)), &footer)?,
+                epoch: epoch.value(at),
+                shard_rank: rank.value(at),
+                sequence: decode::stored_sequence(sequence.value(at))?,
+                shard_id: shards.entry(shard).or_insert_with(|| ShardId::new(shard)),
+                event_id: event_id.and_then(|ids| get(ids, at)),
+            };
+            if take(&position)?.is_break() {
+                return Ok(());
+            }
+        }
+        row += rows;
+    }
+    Ok(())
+}
+
+/// Gives `take` the keys of a base segment from row `from` on, until it breaks.
+///
+/// # Errors
+/// As [`positions`].
+pub fn base_keys(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    from: usize,
+    mut take: impl FnMut(&BaseKey<'_>) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let (_, batches) = narrow(bytes, meta, &schema::BASE, &POSITION[..3], from)?;
+    let (mut row, mut before) = (from, None);
+    for batch in batches {
+        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        let keys = Keys::of(&batch)?;
+        for at in 0..batch.num_rows() {
+            let key_hash = keys.hash(at).ok_or_else(|| damaged("a row has no key"))?;
+            in_order(&mut before, Some(key_hash))?;
+            let key = BaseKey { row: row + at, key_hash, pk: keys.pk.value(at), sk: get(keys.sk, at) };
+            if take(&key)?.is_break() {
+                return Ok(());
+            }
+        }
+        row += batch.num_rows();
+    }
+    Ok(())
+}
+
+/// Gives `take` the rows of a raw or sealed segment that stand at `rows` (ascending), each with its number, until
+/// it breaks.
+///
+/// # Errors
+/// As [`positions`]; a row that is not there is damage.
+pub fn changes(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    rows: &[usize],
+    take: impl FnMut(usize, Row) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    wide(bytes, meta, &schema::CHANGES, rows, decode::changes_of, take)
+}
+
+/// The same of a base segment.
+///
+/// # Errors
+/// As [`changes`].
+pub fn base(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    rows: &[usize],
+    take: impl FnMut(usize, BaseRow) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let unpack = |batch: &RecordBatch, _: &Footer, out: &mut Vec<BaseRow>| decode::base_of(batch, out);
+    wide(bytes, meta, &schema::BASE, rows, unpack, take)
+}
+
+/// All columns of the rows at `rows`.
+fn wide<R>(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    columns: &[Column],
+    rows: &[usize],
+    unpack: impl Fn(&RecordBatch, &Footer, &mut Vec<R>) -> Result<(), SegmentError>,
+    mut take: impl FnMut(usize, R) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let (footer, batches) = chosen(bytes, meta, columns, None, selected(rows), WIDE_ROWS)?;
+    let mut numbers = rows.iter();
+    for batch in batches {
+        let mut unpacked = Vec::with_capacity(WIDE_ROWS);
+        unpack(&batch.map_err(|error| damaged(error.to_string()))?, &footer, &mut unpacked)?;
+        for (row, number) in unpacked.into_iter().zip(numbers.by_ref()) {
+            if take(*number, row)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    if numbers.next().is_some() {
+        return Err(damaged("it has fewer rows than it had"));
+    }
+    Ok(())
+}
+
+/// Some columns of the rows from `from` on.
+fn narrow(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    columns: &[Column],
+    names: &[&str],
+    from: usize,
+) -> Result<(Footer, ParquetRecordBatchReader), SegmentError> {
+    let rows = usize::try_from(meta.rows).unwrap_or(usize::MAX);
+    let rest = vec![RowSelector::skip(from), RowSelector::select(rows.saturating_sub(from))];
+    chosen(bytes, meta, columns, Some(names), rest.into(), NARROW_ROWS)
+}
+
+fn chosen(
+    bytes: Bytes,
+    meta: &SegmentMeta,
+    columns: &[Column],
+    names: Option<&[&str]>,
+    rows: RowSelection,
+    at_once: usize,
+) -> Result<(Footer, ParquetRecordBatchReader), SegmentError> {
+    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+    let (footer, builder) = decode::begin(bytes, columns, options)?;
+    if footer.tier != meta.tier || footer.dt != meta.dt {
+        return Err(damaged("its tier or day is not what was committed"));
+    }
+    if u64::try_from(builder.metadata().file_metadata().num_rows()) != Ok(meta.rows) {
+        return Err(damaged("its number of rows is not what was committed"));
+    }
+    let mask = match names {
+        Some(names) => ProjectionMask::columns(builder.parquet_schema(), names.iter().copied()),
+        None => ProjectionMask::all(),
+    };
+    // A mask would decode whole pages and drop what is not wanted; selectors skip.
+    let builder = builder.with_row_selection_policy(RowSelectionPolicy::Selectors);
+    let builder = builder.with_projection(mask).with_row_selection(rows).with_batch_size(at_once);
+    Ok((footer, builder.build().map_err(|error| damaged(error.to_string()))?))
+}
+
+fn selected(rows: &[usize]) -> RowSelection {
+    let mut selectors: Vec<RowSelector> = Vec::new();
+    let mut next = 0;
+    for row in rows {
+        match selectors.last_mut() {
+            Some(last) if *row == next => last.row_count += 1,
+            _ => selectors.extend([RowSelector::skip(row.saturating_sub(next)), RowSelector::select(1)]),
+        }
+        next = row + 1;
+    }
+    selectors.into()
+}
+
+/// The key columns, which stand first in both kinds of segment.
+struct Keys<'a> {
+    hash: &'a arrow_array::FixedSizeBinaryArray,
+    pk: &'a StringArray,
+    sk: &'a StringArray,
+}
+
+impl<'a> Keys<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self, SegmentError> {
+        Ok(Self { hash: batch.column(0).as_fixed_size_binary(), pk: texts(batch, 1)?, sk: texts(batch, 2)? })
+    }
+
+    fn hash(&self, row: usize) -> Option<KeyHash> {
+        fixed(self.hash, row).map(KeyHash)
+    }
+}
+
+fn texts(batch: &RecordBatch, at: usize) -> Result<&StringArray, SegmentError> {
+    batch.column(at).as_string_opt::<i32>().ok_or_else(|| damaged("a column of texts holds none"))
+}
+
+fn get(array: &StringArray, row: usize) -> Option<&str> {
+    (!array.is_null(row)).then(|| array.value(row))
+}
+
+/// Readers stop at the first hash beyond what they look for.
+fn in_order(before: &mut Option<KeyHash>, hash: Option<KeyHash>) -> Result<(), SegmentError> {
+    if hash < *before {
+        return Err(damaged("its rows are out of order"));
+    }
+    *before = hash;
+    Ok(())
+}
