@@ -1,6 +1,7 @@
 //! Points that only the segments know: an event, or a position.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::error::ReplayError;
 use super::point::{Asked, Edge, Point};
@@ -77,7 +78,7 @@ async fn find(
 ) -> Result<Vec<Seen>, ReplayError> {
     let mut found: Vec<Seen> = Vec::new();
     for meta in manifest.segments.values() {
-        let (bytes, owned, is_it) = (segments.proven(meta).await?, meta.clone(), is_it.clone());
+        let (bytes, owned, is_it) = (segments.proven(meta).await?, Arc::clone(meta), is_it.clone());
         let of_segment = unpacked(meta, move || {
             let mut seen = Vec::new();
             select::positions(bytes, &owned, 0, event_ids, |row| {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::partial::{failure, partial_path};
+use super::partial::{failure, is_at, partial_path};
 use super::{FileForm, FileSink, Item, Sink, SinkError};
 use crate::platform::tasks;
 
@@ -124,19 +124,30 @@ impl PartialFolder {
         let failed = |error: &io::Error| failure(destination, error);
         refuse_full(destination)?;
         let path = partial_path(destination).ok_or_else(|| failed(&io::ErrorKind::InvalidFilename.into()))?;
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
-            _ => {}
-        }
-        let lock = File::create(path.join(LOCK)).map_err(|error| failed(&error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(SinkError::Busy { place: destination.display().to_string() });
+        let lock = loop {
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(&error)),
+                _ => {}
             }
-            Err(TryLockError::Error(error)) => return Err(failed(&error)),
-        }
-        // The lock may have come from a run that has just published this very folder: look again before it is emptied.
+            let lock = match File::create(path.join(LOCK)) {
+                Ok(lock) => lock,
+                // The run that had the folder has just removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(&error)),
+            };
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(SinkError::Busy { place: destination.display().to_string() });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            }
+            // Removed between opening and locking, it locks nothing: the next run makes another folder.
+            if is_at(&lock, &path.join(LOCK)).map_err(|error| failed(&error))? {
+                break lock;
+            }
+        };
+        // Another run may have published since the first look: look again before it is emptied.
         refuse_full(destination).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
         let left = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(|e| failed(&e))?;
         for old in left.iter().filter(|old| old.file_name() != LOCK) {
@@ -219,5 +230,19 @@ mod tests {
         assert!(matches!(late.finish().await, Err(SinkError::Exists { .. })));
         drop(late);
         assert_eq!((names(above.path()), names(&folder)), (vec!["out".into()], vec!["mine".into()]));
+    }
+
+    #[test]
+    fn runs_side_by_side_never_share_a_folder() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("out");
+        let run = || {
+            for _ in 0..300 {
+                let Ok(sink) = FolderSink::create(&folder) else { continue };
+                assert!(is_at(&sink.partial._lock, &sink.partial.path.join(LOCK)).unwrap());
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
+        assert_eq!(names(above.path()), [""; 0]);
     }
 }

@@ -83,7 +83,7 @@ impl Drop for Partial {
 }
 
 /// Whether `path` still names this file.
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let own = file.metadata()?;
     match path.symlink_metadata() {
         Ok(named) => Ok((own.dev(), own.ino()) == (named.dev(), named.ino())),
