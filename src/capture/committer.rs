@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::error::CaptureError;
-use super::patience::Patience;
 use super::report::{Counts, Observer, Progress};
 use crate::change::Second;
 use crate::manifest::audit::PACKED;
 use crate::manifest::{Action, Log, LogError, Manifest, Proposed, Violation};
 use crate::platform::clock::{Instant, now, sleep};
+use crate::platform::patience::Patience;
 use crate::platform::tasks;
 
 /// At most five entries a second: a store that answers fast must not make the log long.
@@ -78,15 +78,7 @@ impl Committer {
 
     /// Waits where the cause may pass or a person can mend it while we wait; what was read stays buffered meanwhile.
     async fn bear(&mut self, error: LogError) -> Result<(), CaptureError> {
-        match error {
-            LogError::Store(error) => self.patience.bear("the log", error).await.map_err(LogError::Store)?,
-            // Writers wait until a void goes past an entry without effect.
-            LogError::Blocked { .. } if self.patience.waits_for_people() => {
-                self.patience.wait(error.to_string(), true).await;
-            }
-            _ => return Err(error.into()),
-        }
-        Ok(())
+        Ok(self.patience.bear("the log", error).await?)
     }
 
     /// Proposes one entry.

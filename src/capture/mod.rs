@@ -16,7 +16,6 @@ mod flush;
 pub mod heartbeat;
 pub mod openings;
 mod options;
-mod patience;
 mod pump;
 mod reader;
 mod readers;
@@ -42,15 +41,15 @@ pub use error::CaptureError;
 pub use options::CaptureOptions;
 pub use report::{CaptureSummary, Counts, Ended, Observer, Progress};
 
-use crate::manifest::{Log, LogError, Manifest};
+use crate::manifest::{Log, Manifest};
 use crate::platform::clock::sleep;
 use crate::platform::ids::Ids;
+use crate::platform::patience::{Patience, Tell, Waiting};
 use crate::segment::Facts;
 use crate::shard::StreamSource;
 use crate::shard::table::{TableError, TableFacts};
 use crate::store::ObjectStore;
 use committer::Committer;
-use patience::Patience;
 use run::Run;
 use uploader::Uploader;
 
@@ -127,7 +126,7 @@ impl CaptureInput {
     /// Opens the log; while the store does not answer, tries again until told to stop. What a person must mend is
     /// told at once: nobody has seen this capture run yet.
     async fn open_log(&self, stop: &CancellationToken) -> Result<Option<(Log, Manifest)>, CaptureError> {
-        let mut patience = Patience::new(Arc::clone(&self.observer), self.ids.clone(), false);
+        let mut patience = Patience::new(self.tell(), self.ids.clone(), false);
         loop {
             let error = match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
                 Ok((log, manifest)) => {
@@ -135,8 +134,7 @@ impl CaptureInput {
                     log.writable(&manifest).await?;
                     return Ok(Some((log, manifest)));
                 }
-                Err(LogError::Store(error)) => error,
-                Err(error) => return Err(error.into()),
+                Err(error) => error,
             };
             match stop.run_until_cancelled(patience.bear("opening the log", error)).await {
                 Some(borne) => borne?,
@@ -147,7 +145,13 @@ impl CaptureInput {
 
     /// How failures are borne once the capture runs.
     fn patience(&self) -> Patience {
-        Patience::new(Arc::clone(&self.observer), self.ids.clone(), !self.options.once)
+        Patience::new(self.tell(), self.ids.clone(), !self.options.once)
+    }
+
+    /// Whoever watches hears of every wait.
+    fn tell(&self) -> Tell {
+        let observer = Arc::clone(&self.observer);
+        Arc::new(move |Waiting { why, attempts, operator }| observer(&Progress::Waiting { why, attempts, operator }))
     }
 
     fn uploader(&self) -> Uploader {

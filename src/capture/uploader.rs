@@ -7,9 +7,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 
 use super::error::CaptureError;
-use super::patience::Patience;
 use crate::change::{Second, Stamped};
 use crate::platform::ids::Ids;
+use crate::platform::patience::Patience;
 use crate::platform::tasks;
 use crate::segment::{self, SegmentMeta, Tier, encode::Encoded};
 use crate::store::{Keep, ObjectStore, StoreError};

@@ -15,6 +15,7 @@ mod fold;
 pub mod invariants;
 mod log;
 mod pack;
+mod passing;
 mod segments;
 pub mod state;
 mod strict;

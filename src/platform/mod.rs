@@ -4,6 +4,7 @@ pub mod aws;
 mod causes;
 pub mod clock;
 pub mod ids;
+pub mod patience;
 pub mod rate;
 pub mod retry;
 pub mod tasks;

@@ -182,7 +182,7 @@ impl BaseRow {
     }
 
     /// What rows are sorted by.
-    pub(super) fn order(&self) -> impl Ord + '_ {
+    pub fn order(&self) -> impl Ord + '_ {
         (self.key_hash, &self.pk, &self.sk)
     }
 

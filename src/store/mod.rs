@@ -12,6 +12,7 @@ use crate::change::Second;
 use crate::failure::{Exit, Failure};
 use crate::platform::clock;
 use crate::platform::ids::Ids;
+use crate::platform::patience::{Curable, Cure};
 
 pub mod archive;
 pub mod counting;
@@ -230,6 +231,16 @@ pub async fn init(
     let store = connect(&location, aws, modes.retention).map_err(refused)?;
     let archive = archive::init(&store, modes, ids, clock::wall()).await.map_err(|error| error.failure())?;
     Ok((store, archive))
+}
+
+impl Curable for StoreError {
+    fn cure(&self) -> Cure {
+        match self {
+            Self::Absent { .. } | Self::Taken { .. } | Self::Unknown { .. } | Self::Unavailable { .. } => Cure::Time,
+            Self::Denied { .. } | Self::Refused { .. } => Cure::Person,
+            Self::Hidden { .. } => Cure::Nothing,
+        }
+    }
 }
 
 impl StoreError {

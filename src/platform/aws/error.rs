@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::change::Second;
 use crate::platform::causes;
+use crate::platform::patience::{Curable, Cure};
 
 /// Why `DynamoDB` or its streams did not do what was asked, by what the caller must do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,8 +91,18 @@ impl ServiceError {
     }
 
     /// Whether the same call may succeed later.
-    pub(crate) const fn is_passing(&self) -> bool {
-        matches!(self, Self::Throttled(_) | Self::Unavailable(_) | Self::Malformed(_))
+    pub(crate) fn is_passing(&self) -> bool {
+        self.cure() == Cure::Time
+    }
+}
+
+impl Curable for ServiceError {
+    fn cure(&self) -> Cure {
+        match self {
+            Self::Denied(_) => Cure::Person,
+            Self::NotFound { .. } | Self::Invalid(_) => Cure::Nothing,
+            Self::Throttled(_) | Self::Unavailable(_) | Self::Malformed(_) => Cure::Time,
+        }
     }
 }
 
