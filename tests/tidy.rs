@@ -37,6 +37,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("SharedResponseDeserializer", &["platform/aws/answer"]),
     ("object_store", &["store/local", "store/memory"]),
     ("dynoxide", &["command/demo"]),
+    ("tempfile", &["base/spill"]),
     ("clap", &["command/", "config/raw.rs", "main.rs"]),
     ("indicatif", &["command/output.rs"]),
 ];

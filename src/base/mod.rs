@@ -1,12 +1,16 @@
 //! 6. Images of the whole table: by scan, and the empty base.
 
+mod gather;
 mod output;
 pub mod ready;
 mod run;
 pub mod scan;
+mod spill;
+mod watch;
 
 pub use output::bits_for;
 pub use run::{BaseInput, BaseOptions, run};
+pub use spill::SpillError;
 
 use serde::Serialize;
 
@@ -39,6 +43,9 @@ pub struct BaseSummary {
 /// Why a base was not taken, by what the caller must do.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
+    /// Capture has not begun, or the stream is off.
+    #[error("no stream of this table is archived now")]
+    NoStream,
     /// A gap opened while it was taken: take another.
     #[error("the snapshot was dropped, for something was lost while it was taken: {0}")]
     Spoilt(Unknown),
@@ -63,6 +70,9 @@ pub enum BaseError {
     /// The store did not take a file.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A temporary file could not be written or read back: a person must make room, or name another folder.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// A file could not be written or read back.
     #[error(transparent)]
     Segment(#[from] SegmentError),

@@ -1,11 +1,16 @@
 //! When a base may begin, and when it is complete: pure judgements of the folded log.
 
 use crate::change::Second;
-use crate::manifest::{BaseKind, IntentKind, Manifest, Shard, Unknown, unknown};
+use crate::manifest::{BaseKind, BaseStarted, IntentKind, Manifest, Shard, Unknown, unknown};
 use crate::segment::Row;
 
 /// A row that the archive placed later than this (seconds) may be missing from a scan that is read as if it held it.
 const LIFTED: i64 = 30;
+
+/// How old (seconds) a scan's intent must be before another run may end it. Nothing in the log tells a run that
+/// died from one that is still reading. An intent that stays costs nothing but its orphans; a run that is ended costs
+/// hours of reading. So this is longer than the scan of tens of gigabytes takes under the default cap.
+const LEFT_OVER: i64 = 48 * 3600;
 
 /// Whether a base may begin, and with which fence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +20,9 @@ pub enum Ready {
         /// `closed_through`.
         fence: Second,
     },
-    /// No stream is archived yet, a shard's first page has not been judged, or a gap ends later than `closed_through`.
+    /// No stream is archived (yet).
+    NoStream,
+    /// A shard's first page has not been judged, or a gap ends later than `closed_through`.
     NotYet {
         /// In words.
         why: String,
@@ -28,7 +35,7 @@ pub fn ready(manifest: &Manifest) -> Ready {
     let open: Vec<u32> =
         manifest.epochs.iter().filter(|(_, epoch)| epoch.border_from.is_none()).map(|(epoch, _)| *epoch).collect();
     if open.is_empty() {
-        return Ready::NotYet { why: "archiving has not begun yet".to_owned() };
+        return Ready::NoStream;
     }
     let mut shards = manifest.shards.iter();
     if let Some((key, _)) = shards.find(|(key, shard)| open.contains(&key.epoch) && !is_begun(shard)) {
@@ -53,6 +60,13 @@ fn is_begun(shard: &Shard) -> bool {
 /// What a base waits for after its last page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Complete {
+    /// It stands in the log.
+    Done {
+        /// The entry of its commit.
+        n: u64,
+        /// The first time that it serves forward.
+        complete_at: Second,
+    },
     /// It may be committed.
     Yes {
         /// `closed_through`, for ever the first time that the base serves.
@@ -65,7 +79,7 @@ pub enum Complete {
         /// Where it stands.
         now: Option<Second>,
     },
-    /// A gap lies between the fence and now: the base is worthless.
+    /// A gap lies between the fence and now, or where it would have to be complete: the base is worthless.
     Spoilt(Unknown),
     /// Somebody ended the intent.
     Abandoned,
@@ -74,14 +88,20 @@ pub enum Complete {
 /// Judges the end.
 #[must_use]
 pub fn complete(manifest: &Manifest, intent: u64, fence: Second, until: Second) -> Complete {
+    // An earlier proposal of ours may have landed although its answer was lost.
+    if let Some(base) = manifest.bases.iter().find(|base| base.base.intent == Some(intent)) {
+        return Complete::Done { n: base.n, complete_at: base.base.complete_at };
+    }
     if !manifest.intents.contains_key(&intent) {
         return Complete::Abandoned;
     }
     let now = manifest.closed_through;
-    let Some(complete_at) = now.filter(|now| *now >= until) else { return Complete::NotYet { until, now } };
-    match unknown::meeting(&unknown::all(manifest), fence, complete_at).next() {
-        Some(unknown) => Complete::Spoilt(unknown.clone()),
-        None => Complete::Yes { complete_at },
+    // It can never be complete before `until`: what meets the time up to there need not be waited for.
+    let needed = now.map_or(until, |now| now.max(until));
+    match (unknown::meeting(&unknown::all(manifest), fence, needed).next(), now) {
+        (Some(unknown), _) => Complete::Spoilt(unknown.clone()),
+        (None, Some(complete_at)) if complete_at >= until => Complete::Yes { complete_at },
+        (None, now) => Complete::NotYet { until, now },
     }
 }
 
@@ -92,9 +112,22 @@ pub fn holds_back(row: &Row) -> Option<Second> {
     (row.cut_at > changed.plus(LIFTED) || changed > row.cut_at).then_some(row.cut_at)
 }
 
-/// Intents for scans: only the run that began one can finish it, so those found at a start are left over.
+/// The scan that `writer` began and has not ended: its own proposal, whatever the answer was.
 #[must_use]
-pub fn left_over(manifest: &Manifest) -> Vec<u64> {
-    let is_scan = |kind: &IntentKind| matches!(kind, IntentKind::Base(started) if started.kind == BaseKind::Scan);
-    manifest.intents.iter().filter(|(_, intent)| is_scan(&intent.kind)).map(|(n, _)| *n).collect()
+pub fn begun_by<'m>(manifest: &'m Manifest, writer: &str) -> Option<(u64, &'m BaseStarted)> {
+    scans(manifest).find_map(|(n, by, started)| (by == writer).then_some((n, started)))
+}
+
+/// Scans that a run began and cannot still be reading; `now` is the service's time.
+#[must_use]
+pub fn left_over(manifest: &Manifest, now: Second) -> Vec<u64> {
+    scans(manifest).filter(|(_, _, started)| started.started.plus(LEFT_OVER) < now).map(|(n, ..)| n).collect()
+}
+
+/// Open intents for scans, with their writers.
+fn scans(manifest: &Manifest) -> impl Iterator<Item = (u64, &str, &BaseStarted)> {
+    manifest.intents.iter().filter_map(|(n, intent)| match &intent.kind {
+        IntentKind::Base(started) if started.kind == BaseKind::Scan => Some((*n, intent.writer.as_str(), started)),
+        _ => None,
+    })
 }

@@ -1,27 +1,42 @@
 //! Taking a base by scan, beside a capture that goes on: begin in the log, scan, store, wait, commit.
+//!
+//! **Memory.** However large the table is, a run holds either the rows of one run while it scans (`held`, 64 MiB, and
+//! the pages on their way: at most 4 and one for each part), or one output while it stores (rows, columns and bytes of
+//! at most `held` each: about three times as much) and of every run one row and 64 KiB. What is scanned waits in
+//! temporary files, which take about the table's size.
+//!
+//! **Patience.** Hours of reading are not thrown away for a failure that passes, or that a person can mend while we
+//! wait: from the first page on both are waited out. Before it, what a person must mend is told at once.
 
-use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{self, Shelf};
+use super::gather::{Gather, Gathered};
+use super::output::{self, Outputs, Shelf};
 use super::ready::{self, Complete, Ready};
-use super::scan::{self, TableScan};
+use super::scan::TableScan;
+use super::spill::Sorted;
+use super::watch::Watch;
 use super::{BaseError, BaseSummary};
-use crate::change::{ItemKey, KeySchema, Second};
+use crate::change::Second;
 use crate::manifest::action::IntentAbandoned;
-use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, Segments};
-use crate::platform::clock;
+use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, ReadError};
 use crate::platform::ids::Ids;
+use crate::platform::patience::{Curable, Patience, Tell};
 use crate::platform::rate::Cap;
-use crate::segment::{BaseRow, Facts, SegmentMeta};
+use crate::platform::{clock, tasks};
+use crate::segment::{Facts, SegmentMeta};
 use crate::store::ObjectStore;
 
-/// A base's files end at this size, counted from their rows.
-const FILE_LIMIT: u64 = 128 << 20;
+/// Bytes of rows that are held in memory, and at which a file ends: 50 GB make 800 files.
+const HELD: u64 = 64 << 20;
+/// How long a capture may take to begin with the table's stream before it is said that none does.
+const STREAM_BEGINS: Duration = Duration::from_secs(300);
+/// How long a run that failed or was stopped tries to say so in the log. Another ends what it leaves.
+const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// What the caller chooses.
 #[derive(Debug, Clone)]
@@ -38,16 +53,28 @@ pub struct BaseOptions {
     pub table_bytes: u64,
     /// How often the log is read while waiting.
     pub poll: Duration,
+    /// Bytes of rows that are held in memory, and at which a file ends.
+    pub held: u64,
+    /// The folder for temporary files.
+    pub scratch: PathBuf,
 }
 
 impl Default for BaseOptions {
     fn default() -> Self {
-        Self { slack: 900, name: None, parts: 4, most_read_units: None, table_bytes: 0, poll: Duration::from_secs(5) }
+        Self {
+            slack: 900,
+            name: None,
+            parts: 4,
+            most_read_units: None,
+            table_bytes: 0,
+            poll: Duration::from_secs(5),
+            held: HELD,
+            scratch: std::env::temp_dir(),
+        }
     }
 }
 
 /// All that taking a base needs.
-#[derive(Debug)]
 pub struct BaseInput<'a> {
     /// The table's log, opened for this run.
     pub log: &'a Log,
@@ -65,16 +92,10 @@ pub struct BaseInput<'a> {
     pub options: BaseOptions,
     /// Randomness.
     pub ids: Ids,
+    /// Told of every wait for something that fails.
+    pub tell: Tell,
     /// Ends the run early; what it began is then abandoned.
     pub stop: CancellationToken,
-}
-
-/// What was read of the table.
-#[derive(Debug, Default)]
-struct Scanned {
-    rows: Vec<BaseRow>,
-    first: Option<Second>,
-    last: Option<Second>,
 }
 
 /// A begun base.
@@ -84,6 +105,7 @@ struct Begun {
     fence: Second,
     started: Second,
     bits: u8,
+    limit: u64,
 }
 
 /// Takes a base. Something must capture the table meanwhile, here or elsewhere: the base is complete only when
@@ -92,121 +114,131 @@ struct Begun {
 /// # Errors
 /// [`BaseError`]; nothing of the base is then visible.
 pub async fn run(input: BaseInput<'_>) -> Result<BaseSummary, BaseError> {
-    let mut run = Run { cap: Cap::per_second(input.options.most_read_units), input };
-    let begun = run.begin().await?;
-    match run.fulfil(begun).await {
-        Ok(summary) => Ok(summary),
-        Err(error) => {
-            // Best effort: the next run abandons what is left over.
-            if let Err(second) = run.abandon(begun.intent).await {
-                tracing::warn!(intent = begun.intent, error = %second, "a given-up base could not be abandoned in the log");
-            }
-            Err(error)
-        }
+    let patience = Patience::new(Arc::clone(&input.tell), input.ids.clone(), false);
+    let mut run = Run { input, patience };
+    let done = run.all().await;
+    if done.is_err() {
+        run.give_up().await;
     }
+    done
 }
 
 struct Run<'a> {
     input: BaseInput<'a>,
-    cap: Cap,
+    /// With the log, and with what is asked of the service besides pages.
+    patience: Patience,
 }
 
 impl Run<'_> {
+    async fn all(&mut self) -> Result<BaseSummary, BaseError> {
+        let begun = self.begin().await?;
+        self.fulfil(begun).await
+    }
+
     /// Waits until the log allows a base, and begins it there.
     async fn begin(&mut self) -> Result<Begun, BaseError> {
+        let since = clock::now();
+        self.refresh().await?;
         loop {
-            self.refresh().await?;
-            for intent in ready::left_over(self.input.manifest) {
-                self.abandon(intent).await?;
+            if let Some(begun) = self.begun() {
+                return Ok(begun);
             }
+            self.abandon_left_over().await?;
             match ready::ready(self.input.manifest) {
+                Ready::NoStream if since.elapsed() >= STREAM_BEGINS => return Err(BaseError::NoStream),
+                Ready::NoStream => self.pause().await?,
                 Ready::NotYet { why } => {
                     tracing::info!(%why, "the snapshot waits");
                     self.pause().await?;
                 }
                 Ready::Yes { fence } => {
-                    let (started, bits) = (self.now().await?, output::bits_for(self.input.options.table_bytes));
-                    let slack = self.input.options.slack;
-                    let action = BaseStarted { kind: BaseKind::Scan, fence, started, slack, bits, limit: FILE_LIMIT };
-                    if let Some(intent) = self.propose(started, Action::BaseStarted(action)).await? {
-                        return Ok(Begun { intent, fence, started, bits });
-                    }
+                    // Servers' clocks differ by a little; the scan is never said to begin before its fence.
+                    let started = self.now().await?.max(fence);
+                    let (slack, limit) = (self.input.options.slack, self.input.options.held);
+                    let bits = output::bits_for(self.input.options.table_bytes);
+                    let action = BaseStarted { kind: BaseKind::Scan, fence, started, slack, bits, limit };
+                    self.propose(started, Action::BaseStarted(action)).await?;
                 }
             }
         }
     }
 
+    /// What this run has begun, as the log has it.
+    fn begun(&self) -> Option<Begun> {
+        let (intent, started) = ready::begun_by(self.input.manifest, &self.input.log.writer().id)?;
+        let BaseStarted { fence, started, bits, limit, .. } = *started;
+        Some(Begun { intent, fence, started, bits, limit })
+    }
+
     async fn fulfil(&mut self, begun: Begun) -> Result<BaseSummary, BaseError> {
-        let mut watch = Watch { known: paths(self.input.manifest), until: None };
-        let scanned = self.scan().await?;
-        let ended = scanned.last.unwrap_or(begun.started);
-        let (items, first) = (scanned.rows.len() as u64, scanned.first.unwrap_or(begun.started));
-        let segments = self.store(begun, scanned.rows).await?;
-        let until = ended.plus(i64::from(self.input.options.slack));
+        self.load(begun.fence).await?;
+        let mut watch = Watch::new(&self.input.store, &self.input.folder, self.input.manifest);
+        let Gathered { rows, items, times } = self.gather().await?;
+        // From here on a person is waited for, too.
+        self.patience = Patience::new(Arc::clone(&self.input.tell), self.input.ids.clone(), true);
+        let (first, last) = times.unwrap_or((begun.started, begun.started));
+        let segments = self.store(begun, rows).await?;
+        let passed = last.max(begun.started).plus(i64::from(self.input.options.slack));
+        self.refresh().await?;
         loop {
-            self.refresh().await?;
-            self.watch(&mut watch).await?;
-            let until = watch.until.map_or(until, |lifted| until.max(lifted));
+            match watch.look(self.input.manifest).await {
+                Ok(()) => {}
+                Err(ReadError::Store(error)) => {
+                    self.bear("reading what was archived meanwhile", error).await?;
+                    self.refresh().await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let until = watch.until.map_or(passed, |lifted| passed.max(lifted));
             match ready::complete(self.input.manifest, begun.intent, begun.fence, until) {
                 Complete::Abandoned => return Err(BaseError::Abandoned),
                 Complete::Spoilt(unknown) => return Err(BaseError::Spoilt(unknown)),
+                Complete::Done { n, complete_at } => {
+                    let (files, bytes) = (segments.len(), segments.iter().map(|meta| meta.bytes).sum());
+                    let (fence, scanned) = (begun.fence, (first, last));
+                    return Ok(BaseSummary { n, items, files, bytes, fence, complete_at, scanned });
+                }
                 Complete::NotYet { until, now } => {
                     tracing::info!(%until, now = ?now, "the snapshot waits until the archive has passed its scan");
                     self.pause().await?;
                 }
-                Complete::Yes { complete_at } => {
-                    let base = BaseCommitted {
-                        intent: Some(begun.intent),
-                        kind: BaseKind::Scan,
-                        fence: begun.fence,
-                        complete_at,
-                        name: self.input.options.name.clone(),
-                        checked: None,
-                        segments: segments.clone(),
-                    };
-                    let at = self.now().await?;
-                    if let Some(n) = self.propose(at, Action::Base(base)).await? {
-                        let bytes = segments.iter().map(|meta| meta.bytes).sum();
-                        let files = segments.len();
-                        return Ok(BaseSummary {
-                            n,
-                            items,
-                            files,
-                            bytes,
-                            fence: begun.fence,
-                            complete_at,
-                            scanned: (first, ended),
-                        });
-                    }
-                }
+                Complete::Yes { complete_at } => self.commit(begun, complete_at, &segments).await?,
             }
         }
     }
 
-    async fn scan(&self) -> Result<Scanned, BaseError> {
-        let (send, mut pages) = mpsc::channel(4);
-        let (options, keys) = (&self.input.options, &self.input.facts.keys);
-        let read = scan::all(self.input.table, options.parts, &self.cap, &self.input.ids, send);
-        let gather = async {
-            let mut scanned = Scanned::default();
-            while let Some(page) = pages.recv().await {
-                gather_page(&mut scanned, page, keys)?;
-            }
-            Ok::<_, BaseError>(scanned)
+    async fn commit(&mut self, begun: Begun, complete_at: Second, segments: &[SegmentMeta]) -> Result<(), BaseError> {
+        let base = BaseCommitted {
+            intent: Some(begun.intent),
+            kind: BaseKind::Scan,
+            fence: begun.fence,
+            complete_at,
+            name: self.input.options.name.clone(),
+            checked: None,
+            segments: segments.to_vec(),
         };
-        tokio::select! {
-            () = self.input.stop.cancelled() => Err(BaseError::Stopped),
-            done = async { tokio::join!(read, gather) } => {
-                // A page that cannot be read closes the channel, which ends the scan without an error.
-                let (read, gathered) = done;
-                let scanned = gathered?;
-                read?;
-                Ok(scanned)
-            }
-        }
+        let at = self.now().await?;
+        self.propose(at, Action::Base(base)).await
     }
 
-    async fn store(&self, begun: Begun, rows: Vec<BaseRow>) -> Result<Vec<SegmentMeta>, BaseError> {
+    /// Reads the table.
+    async fn gather(&self) -> Result<Gathered, BaseError> {
+        let options = &self.input.options;
+        let gather = Gather {
+            table: self.input.table,
+            keys: &self.input.facts.keys,
+            parts: options.parts,
+            cap: &Cap::per_second(options.most_read_units),
+            patience: &Patience::new(Arc::clone(&self.input.tell), self.input.ids.clone(), true),
+            scratch: &options.scratch,
+            held: options.held,
+        };
+        self.input.stop.run_until_cancelled(gather.run()).await.unwrap_or(Err(BaseError::Stopped))
+    }
+
+    /// Writes the files, one after the other.
+    async fn store(&self, begun: Begun, rows: Sorted) -> Result<Vec<SegmentMeta>, BaseError> {
         let shelf = Shelf {
             store: &*self.input.store,
             folder: self.input.folder.clone(),
@@ -214,79 +246,121 @@ impl Run<'_> {
             intent: begun.intent,
             started: begun.started,
             bits: begun.bits,
-            ids: &self.input.ids,
+            patience: self.patience.clone(),
         };
-        let mut segments = Vec::new();
-        for output in output::cut(rows, begun.bits, FILE_LIMIT) {
-            segments.push(shelf.put(output).await?);
-        }
-        Ok(segments)
-    }
-
-    /// Reads what was archived since the base began: rows that were placed late hold it back.
-    async fn watch(&self, watch: &mut Watch) -> Result<(), BaseError> {
-        let segments = Segments::new(Arc::clone(&self.input.store), self.input.folder.clone());
-        for (path, meta) in self.input.manifest.segments.iter().filter(|(path, _)| !watch.known.contains(*path)) {
-            let rows = segments.changes(meta).await?;
-            watch.until = rows.iter().filter_map(ready::holds_back).chain(watch.until).max();
-            tracing::debug!(%path, "read for late changes");
-        }
-        watch.known = paths(self.input.manifest);
-        Ok(())
-    }
-
-    async fn abandon(&mut self, intent: u64) -> Result<(), BaseError> {
+        let (mut outputs, mut segments) = (Outputs::new(rows, begun.bits, begun.limit), Vec::new());
         loop {
-            let at = self.now().await?;
-            let action = Action::IntentAbandoned(IntentAbandoned { intent });
-            if !self.input.manifest.intents.contains_key(&intent) || self.propose(at, action).await?.is_some() {
-                return Ok(());
+            let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
+            let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
+            let Some(output) = output else { return Ok(segments) };
+            outputs = rest;
+            let put = self.input.stop.run_until_cancelled(shelf.put(output)).await;
+            segments.push(put.unwrap_or(Err(BaseError::Stopped))?);
+        }
+    }
+
+    /// Brings every segment into memory that can hold a row above the fence.
+    async fn load(&mut self, fence: Second) -> Result<(), BaseError> {
+        loop {
+            match self.input.log.load_segments(self.input.manifest, Some(fence), None).await {
+                Ok(()) => return Ok(()),
+                Err(error) => self.bear("the log", error).await?,
             }
         }
     }
 
-    /// `None` if another writer took the slot; the manifest then holds what it wrote.
-    async fn propose(&mut self, at: Second, action: Action) -> Result<Option<u64>, BaseError> {
-        match self.input.log.propose(self.input.manifest, at, vec![action]).await? {
-            Proposed::Committed { n } => Ok(Some(n)),
-            Proposed::Lost => Ok(None),
-            Proposed::Refused(violation) => Err(BaseError::Refused(violation.to_string())),
+    /// Ends scans of runs that cannot be alive any more: nobody else can finish them.
+    async fn abandon_left_over(&mut self) -> Result<(), BaseError> {
+        if self.input.manifest.intents.is_empty() {
+            return Ok(());
+        }
+        let now = self.now().await?;
+        for intent in ready::left_over(self.input.manifest, now) {
+            self.abandon(intent).await?;
+        }
+        Ok(())
+    }
+
+    /// Says in the log that this run ends without its base.
+    async fn give_up(&mut self) {
+        // A run that was stopped still has this to say, and only a moment for it.
+        self.input.stop = CancellationToken::new();
+        let said = clock::within(GIVE_UP, async {
+            self.refresh().await?;
+            match self.begun() {
+                Some(begun) => self.abandon(begun.intent).await,
+                None => Ok(()),
+            }
+        });
+        match said.await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%error, "a given-up base could not be abandoned in the log"),
+            None => tracing::warn!("a given-up base could not be abandoned in the log in time"),
+        }
+    }
+
+    async fn abandon(&mut self, intent: u64) -> Result<(), BaseError> {
+        while self.input.manifest.intents.contains_key(&intent) {
+            let at = self.now().await?;
+            self.propose(at, Action::IntentAbandoned(IntentAbandoned { intent })).await?;
+        }
+        Ok(())
+    }
+
+    /// Proposes an entry. What came of it the manifest says, which is then read on: the caller judges anew.
+    async fn propose(&mut self, at: Second, action: Action) -> Result<(), BaseError> {
+        match Box::pin(self.input.log.propose(self.input.manifest, at, vec![action])).await {
+            Ok(Proposed::Committed { .. } | Proposed::Lost) => {
+                self.patience.renew();
+                Ok(())
+            }
+            Ok(Proposed::Refused(violation)) => Err(BaseError::Refused(violation.to_string())),
+            Err(error) => {
+                self.bear("the log", error).await?;
+                self.refresh().await
+            }
         }
     }
 
     async fn refresh(&mut self) -> Result<(), BaseError> {
-        self.input.log.refresh(self.input.manifest).await?;
-        Ok(())
-    }
-
-    async fn now(&self) -> Result<Second, BaseError> {
-        Ok(self.input.table.now().await?)
-    }
-
-    async fn pause(&self) -> Result<(), BaseError> {
-        tokio::select! {
-            () = self.input.stop.cancelled() => Err(BaseError::Stopped),
-            () = clock::sleep(self.input.options.poll) => Ok(()),
+        loop {
+            let stop = self.input.stop.clone();
+            match stop.run_until_cancelled(Box::pin(self.input.log.refresh(self.input.manifest))).await {
+                None => return Err(BaseError::Stopped),
+                Some(Err(error)) => self.bear("the log", error).await?,
+                Some(Ok(_)) => {
+                    self.patience.renew();
+                    return Ok(());
+                }
+            }
         }
     }
-}
 
-/// Segments that were looked at, and the second that late rows in them make the base wait for.
-struct Watch {
-    known: BTreeSet<Arc<str>>,
-    until: Option<Second>,
-}
-
-fn paths(manifest: &Manifest) -> BTreeSet<Arc<str>> {
-    manifest.segments.keys().cloned().collect()
-}
-
-fn gather_page(scanned: &mut Scanned, page: scan::Page, keys: &KeySchema) -> Result<(), BaseError> {
-    scanned.first = Some(scanned.first.map_or(page.at, |first| first.min(page.at)));
-    scanned.last = scanned.last.max(Some(page.at));
-    for image in page.items {
-        let row = ItemKey::from_image(keys, image.as_str()).and_then(|key| BaseRow::new(key, image));
-        scanned.rows.push(row.map_err(BaseError::Item)?);
+    /// The service's time.
+    async fn now(&mut self) -> Result<Second, BaseError> {
+        loop {
+            let stop = self.input.stop.clone();
+            match stop.run_until_cancelled(self.input.table.now()).await {
+                None => return Err(BaseError::Stopped),
+                Some(Err(error)) => self.bear("asking the service for its time", error).await?,
+                Some(Ok(now)) => return Ok(now),
+            }
+        }
     }
-    Ok(())
+
+    /// Waits before a call is made again, unless waiting cannot help.
+    async fn bear<E: Curable>(&mut self, what: &str, error: E) -> Result<(), BaseError>
+    where
+        BaseError: From<E>,
+    {
+        let borne = self.input.stop.run_until_cancelled(self.patience.bear(what, error)).await;
+        Ok(borne.ok_or(BaseError::Stopped)??)
+    }
+
+    /// Waits, then reads on.
+    async fn pause(&mut self) -> Result<(), BaseError> {
+        let waited = self.input.stop.run_until_cancelled(clock::sleep(self.input.options.poll)).await;
+        waited.ok_or(BaseError::Stopped)?;
+        self.refresh().await
+    }
 }

@@ -1,6 +1,6 @@
 //! A strongly consistent scan in parallel parts, under a cap; items come through as the service sent them.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -16,13 +16,8 @@ use tokio::sync::mpsc;
 use crate::change::{Second, Text};
 use crate::platform::aws::answer::{PassThrough, Seen, ServiceTime, Stand};
 use crate::platform::aws::{ServiceError, attribute};
-use crate::platform::clock;
-use crate::platform::ids::Ids;
+use crate::platform::patience::{Curable as _, Cure, Patience};
 use crate::platform::rate::Cap;
-use crate::platform::retry::Backoff;
-
-/// Failures of one page in a row, with growing pauses, before the scan gives up.
-const MOST_FAILURES: u32 = 40;
 
 /// One part of a parallel scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,48 +148,56 @@ fn read(body: &Bytes, at: Second) -> Result<Page, serde_json::Error> {
     })
 }
 
-/// Scans all parts, `parts` of them side by side, into `pages`.
+/// Scans all parts, `parts` of them side by side, into `pages`. Failures are waited out as `patience` says; what a
+/// person must mend only once a page has been read: a permission that never was is told at once.
 ///
 /// # Errors
-/// What the service refuses, or a failure that lasts. A closed channel ends the scan early without one.
+/// What the service refuses. A closed channel ends the scan early without one.
 pub async fn all(
     table: &dyn TableScan,
     parts: u32,
     cap: &Cap,
-    ids: &Ids,
+    patience: &Patience,
     pages: mpsc::Sender<Page>,
 ) -> Result<(), ServiceError> {
     let parts = parts.max(1);
+    let scan = Scan { table, cap, patience, begun: AtomicBool::new(false) };
     stream::iter(0..parts)
-        .map(|number| part(table, Part { number, of: parts }, cap, ids, pages.clone()))
+        .map(|number| scan.part(Part { number, of: parts }, pages.clone()))
         .buffer_unordered(usize::try_from(parts).unwrap_or(usize::MAX))
         .try_collect::<()>()
         .await
 }
 
-async fn part(
-    table: &dyn TableScan,
-    part: Part,
-    cap: &Cap,
-    ids: &Ids,
-    pages: mpsc::Sender<Page>,
-) -> Result<(), ServiceError> {
-    let mut pause = Backoff::new(ids.clone(), Duration::from_millis(100), Duration::from_secs(20));
-    let mut after = None;
-    loop {
-        let page = match table.page(part, after.as_ref()).await {
-            Ok(page) => page,
-            Err(error) if error.is_passing() && pause.attempts() < MOST_FAILURES => {
-                clock::sleep(pause.step()).await;
-                continue;
+/// What the parts share.
+struct Scan<'a> {
+    table: &'a dyn TableScan,
+    cap: &'a Cap,
+    patience: &'a Patience,
+    /// A page has been read.
+    begun: AtomicBool,
+}
+
+impl Scan<'_> {
+    async fn part(&self, part: Part, pages: mpsc::Sender<Page>) -> Result<(), ServiceError> {
+        let mut patience = self.patience.clone();
+        let mut after = None;
+        loop {
+            let page = match self.table.page(part, after.as_ref()).await {
+                Ok(page) => page,
+                Err(error) if error.cure() == Cure::Person && !self.begun.load(Ordering::Relaxed) => return Err(error),
+                Err(error) => {
+                    patience.bear("scanning the table", error).await?;
+                    continue;
+                }
+            };
+            self.begun.store(true, Ordering::Relaxed);
+            patience.renew();
+            self.cap.spend(page.units).await;
+            after.clone_from(&page.next);
+            if pages.send(page).await.is_err() || after.is_none() {
+                return Ok(());
             }
-            Err(error) => return Err(error),
-        };
-        pause.reset();
-        cap.spend(page.units).await;
-        after.clone_from(&page.next);
-        if pages.send(page).await.is_err() || after.is_none() {
-            return Ok(());
         }
     }
 }

@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod base;
 mod capture;
 mod cli;
 mod faults;

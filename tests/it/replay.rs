@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tailrace::base::scan::{self, DynamoTable};
 use tailrace::change::{ItemKey, KeyAttribute, KeySchema, KeyType, Text, digest};
 use tailrace::platform::ids::Ids;
+use tailrace::platform::patience::Patience;
 use tailrace::platform::rate::Cap;
 use tailrace::platform::tasks;
 use tailrace::replay::sink::dynamodb::{NewTable, TableSink};
@@ -59,8 +60,8 @@ async fn total(client: &Client, name: &str) -> (usize, u128) {
     let (send, mut pages) = tokio::sync::mpsc::channel(2);
     let table = DynamoTable::new(client.clone(), name);
     let cap = Cap::default();
-    let ids = Ids::seeded(1);
-    let read = scan::all(&table, 3, &cap, &ids, send);
+    let patience = Patience::new(Arc::new(|_| {}), Ids::seeded(1), false);
+    let read = scan::all(&table, 3, &cap, &patience, send);
     let sum = async {
         let mut total = (0, 0_u128);
         while let Some(page) = pages.recv().await {

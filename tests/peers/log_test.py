@@ -744,7 +744,7 @@ class Objects(Given):
 
     def test_broken_bases(self):
         for why, members in {
-            "above closed_through": dict(complete=31), "before the fence": dict(complete=19), "complete at its fence": dict(kind="archive"),
+            "not complete at": dict(complete=31), "not complete at closed": dict(complete=19), "complete at its fence": dict(kind="archive"),
             "checked": dict(checked=self.archive.empty()["checked"]), "slack": dict(started=dict(slack=11)), "slack ": dict(started=dict(started=at(31))),
         }.items():
             with self.subTest(why):
@@ -780,7 +780,7 @@ class Objects(Given):
         self.broken("no intent", a.base_started(-1, "empty"))
         a = self.after()
         a.commit(a.lost(0, 50, 4, keep=(-1, -1)))
-        self.broken("gap reaches", a.base_started(-1))
+        self.broken("reaches beyond", a.base_started(-1))
         a = self.after()
         a.commit(a.lost(0, 50, 4, keep=(-1, -1)))
         a.commit(a.base_started(-1, "archive"))

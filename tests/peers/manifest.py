@@ -411,7 +411,8 @@ class Manifest:
         self.check(a["kind"] != "empty", "an empty base has no intent")
         self.check(self.before is not None and fence <= self.before, "the fence is above closed_through")
         if a["kind"] != "archive":
-            self.check(all(g.to_cut <= self.before for g in self.gaps), "a gap reaches beyond closed_through")
+            self.check(all(g.to_cut <= self.before for g in self.all_gaps()), "a gap or border reaches beyond closed_through")
+        self.check(a["kind"] != "scan" or second(a["started"]) >= fence, "the scan begins before its fence")
         self.intents[self.next] = dict(a, writer=entry["writer"]["id"])
 
     def on_base(self, entry, a):
@@ -420,6 +421,8 @@ class Manifest:
             self.empty_base(a, fence, complete)
         else:
             self.base(entry, a, fence, complete)
+        paths = [meta["path"] for meta in a["segments"]]
+        self.check(len(paths) == len(set(paths)), "a path is named twice in a base")
         for meta in a["segments"]:
             self.name(meta)
             self.check(meta["tier"] == "base" and meta["path"].startswith("base/") and self.begins(meta["path"], a["intent"]), f"{meta['path']} is no segment of a base")
@@ -442,10 +445,11 @@ class Manifest:
         self.check("checked" not in a, "only an empty base is `checked`")
         self.check(second(intent["fence"]) == fence and intent["kind"] == a["kind"], "the base differs from its intent")
         self.check(a["kind"] != "scan" or intent["writer"] == entry["writer"]["id"], "a scan that another began")
-        self.check(fence <= complete <= self.before, "complete_at lies before the fence or above closed_through")
         if a["kind"] == "archive":
             self.check(fence == complete, "a base from the archive is complete at its fence")
-        elif a["kind"] == "scan":
+        else:
+            self.check(complete == self.before, "the base is not complete at closed_through")
+        if a["kind"] == "scan":
             self.check(complete >= second(intent["started"]) + intent["slack"], "the base is complete before its slack is over")
         self.bits |= {meta["path"]: intent["bits"] for meta in a["segments"]}
         met = next((g for g in self.all_gaps() if g.meets(fence, complete)), None)

@@ -61,6 +61,7 @@ pub(super) async fn take(scene: &Scene, store: Store) -> Result<BaseSummary, Bas
         },
         options: BaseOptions { slack: 0, poll: Duration::from_millis(100), ..BaseOptions::default() },
         ids: Ids::random(),
+        tell: Arc::new(|_| {}),
         stop: CancellationToken::new(),
     };
     base::run(input).await
