@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamViewType, WriteRequest};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamSpecification, StreamViewType, WriteRequest};
 use futures::{StreamExt as _, stream};
-use tailrace::base::scan::{DynamoTable, Part, TableScan};
+use tailrace::base::scan::{DynamoTable, Page, Part, TableScan};
 use tailrace::base::{self, BaseInput, BaseOptions, BaseSummary};
 use tailrace::capture::{Capture, CaptureInput, CaptureOptions};
-use tailrace::change::{ItemKey, Text};
+use tailrace::change::{ItemKey, Second, Text, digest};
 use tailrace::manifest::{BaseKind, Log, Segments};
+use tailrace::platform::aws::ServiceError;
 use tailrace::platform::ids::Ids;
 use tailrace::platform::tasks;
 use tailrace::segment::Facts;
@@ -64,7 +66,7 @@ fn capture(dynamo: &Dynamo, facts: &TableFacts, store: &Arc<dyn ObjectStore>) ->
     })
 }
 
-async fn take(table: &DynamoTable, facts: &TableFacts, store: &Arc<dyn ObjectStore>, scratch: &Path) -> BaseSummary {
+async fn take(table: &dyn TableScan, facts: &TableFacts, store: &Arc<dyn ObjectStore>, scratch: &Path) -> BaseSummary {
     let (log, mut manifest) = Log::open(Arc::clone(store), &facts.identity, Ids::random()).await.unwrap();
     let options = BaseOptions {
         slack: 2,
@@ -89,27 +91,57 @@ async fn take(table: &DynamoTable, facts: &TableFacts, store: &Arc<dyn ObjectSto
     base::run(input).await.unwrap()
 }
 
-/// The table's items by key, byte for byte as the service sends them.
-async fn scanned(table: &DynamoTable, facts: &TableFacts) -> BTreeMap<ItemKey, Text> {
-    let (mut items, mut after) = (BTreeMap::new(), None);
+/// Notes the items that a scan was sent: the service may spell an item differently each time.
+#[derive(Debug)]
+struct Noting(DynamoTable, Mutex<Vec<Text>>);
+
+#[async_trait]
+impl TableScan for Noting {
+    async fn now(&self) -> Result<Second, ServiceError> {
+        self.0.now().await
+    }
+    async fn page(&self, part: Part, after: Option<&Text>) -> Result<Page, ServiceError> {
+        let page = self.0.page(part, after).await?;
+        self.1.lock().unwrap().extend(page.items.iter().map(|image| Text::from(image.as_str())));
+        Ok(page)
+    }
+}
+
+fn by_key(facts: &TableFacts, items: &[Text]) -> BTreeMap<ItemKey, Text> {
+    let key = |image: &Text| ItemKey::from_image(&facts.keys, image.as_str()).unwrap();
+    items.iter().map(|image| (key(image), image.clone())).collect()
+}
+
+/// What every item must be, whatever its spelling.
+async fn digests(table: &DynamoTable, facts: &TableFacts) -> BTreeMap<ItemKey, u128> {
+    let (mut items, mut after) = (Vec::new(), None);
     loop {
         let page = table.page(Part { number: 0, of: 1 }, after.as_ref()).await.unwrap();
-        for image in page.items {
-            let key = ItemKey::from_image(&facts.keys, image.as_str()).unwrap();
-            items.insert(key, Text::from(image.as_str()));
-        }
+        items.extend(page.items);
         after = page.next;
         if after.is_none() {
-            return items;
+            break;
         }
     }
+    by_key(facts, &items).into_iter().map(|(key, image)| (key, digest::image(image.as_str()).unwrap())).collect()
+}
+
+/// The stream begins once the items are there, so that the snapshot alone has them.
+async fn turn_on(dynamo: &Dynamo) {
+    let stream = StreamSpecification::builder()
+        .stream_enabled(true)
+        .stream_view_type(StreamViewType::NewAndOldImages)
+        .build()
+        .unwrap();
+    dynamo.client.update_table().table_name("orders").stream_specification(stream).send().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_snapshot_in_little_memory_equals_the_table_byte_for_byte() {
     let dynamo = Dynamo::start().await;
-    dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+    dynamo.create_table("orders", None).await;
     fill(&dynamo).await;
+    turn_on(&dynamo).await;
     let facts = table::describe(&dynamo.config, "orders").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let scratch = tempfile::tempdir().unwrap();
@@ -117,11 +149,12 @@ async fn a_snapshot_in_little_memory_equals_the_table_byte_for_byte() {
     let stop = CancellationToken::new();
     let capturing = tasks::spawn(capture(&dynamo, &facts, &store).run(stop.clone()));
     let table = DynamoTable::new(dynamo.client.clone(), "orders");
-    let taken = take(&table, &facts, &store, scratch.path()).await;
+    let noting = Noting(table.clone(), Mutex::default());
+    let taken = take(&noting, &facts, &store, scratch.path()).await;
     stop.cancel();
     capturing.await.unwrap().unwrap();
 
-    let expected = scanned(&table, &facts).await;
+    let expected = by_key(&facts, &noting.1.into_inner().unwrap());
     let bytes: usize = expected.values().map(Text::len).sum();
     assert!(bytes as u64 > 20 * HELD, "only {bytes} bytes");
     assert_eq!((expected.len(), taken.items), (ITEMS as usize, u64::from(ITEMS)));
@@ -141,5 +174,8 @@ async fn a_snapshot_in_little_memory_equals_the_table_byte_for_byte() {
             assert!(found.insert(key, row.image).is_none());
         }
     }
-    assert!(found == expected, "the snapshot is not the table");
+    assert!(found == expected, "the snapshot is not what was scanned");
+    let digest = |(key, image): (ItemKey, Text)| (key, digest::image(image.as_str()).unwrap());
+    let found: BTreeMap<ItemKey, u128> = found.into_iter().map(digest).collect();
+    assert!(found == digests(&table, &facts).await, "the snapshot is not the table");
 }
