@@ -394,7 +394,7 @@ impl ObjectStore for Noting {
 #[tokio::test]
 async fn only_what_was_archived_since_is_looked_at_for_late_changes() {
     let mut world = World::begin().await;
-    // Enough entries for a fold, so that the base finds the month of the old segment unread in it; the segment ends above
+    // Enough entries for a fold, so that the base finds the day of the old segment unread in it; the segment ends above
     // closed_through for as long as the test needs.
     world.beat().await;
     let ahead = FLOOR.plus(5000);

@@ -20,7 +20,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Begins; `manifest` has every segment loaded that can hold a row above the fence, or old segments would seem new
-    /// once a new row brings their month into memory.
+    /// once a new row brings their day into memory.
     pub(super) fn new(store: &Arc<dyn ObjectStore>, folder: &str, manifest: &Manifest) -> Self {
         let segments = Segments::new(Arc::clone(store), folder.to_owned());
         Self { segments, known: raw(manifest).map(|meta| meta.path.clone()).collect(), until: None }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::heartbeat::Idle;
 use super::reader::Held;
-use super::stamp::{Stamper, Stamps, merge};
+use super::stamp::{Stamper, Stamps};
 use super::trim::{self, Loss};
 use crate::change::{Change, Origin, Second, Sequence, Stamped};
 use crate::manifest::{Shard, ShardClosed, ShardKey, Span};
@@ -329,8 +329,6 @@ impl Draft {
 }
 
 fn gap(key: &ShardKey, after: Sequence, through: Sequence, loss: &Loss) -> Span {
-    let mut late = Vec::new();
-    merge(&mut late, loss.late());
     Span {
         epoch: key.epoch,
         shard: key.id.clone(),
@@ -339,7 +337,7 @@ fn gap(key: &ShardKey, after: Sequence, through: Sequence, loss: &Loss) -> Span 
         rows: 0,
         cut: loss.cut,
         floor: Some(loss.floor),
-        late,
+        late: vec![loss.late()],
         unknown: vec![],
         gap: Some(loss.gap),
     }

@@ -7,10 +7,6 @@
 use crate::change::{Change, ChangeKind, Micros, Second};
 use crate::manifest::Interval;
 
-/// A row lifted by more than this many seconds makes the answers in between late.
-const LATE: i64 = 300;
-/// How far `ApproximateCreationDateTime` may run behind the change itself, in seconds.
-const JITTER: i64 = 5;
 /// A stamp further ahead of the service's own time than this many seconds is an alarm.
 const AHEAD: i64 = 60;
 
@@ -61,25 +57,11 @@ impl Stamper {
         }
         if cut > stamped && cut > self.epoch_floor.plus(1) {
             stamps.lifted += 1;
-            if cut.0.saturating_sub(stamped.0) > LATE {
-                merge(&mut stamps.late, Interval { from: stamped.plus(-JITTER), to: cut });
-            }
+        }
+        if let Some(late) = Interval::of_lifted(change.changed_at, cut, self.epoch_floor) {
+            late.join(&mut stamps.late);
         }
     }
-}
-
-/// Adds `new` to `intervals`, which are in order and do not touch.
-pub fn merge(intervals: &mut Vec<Interval>, new: Interval) {
-    let mut merged = new;
-    intervals.retain(|old| {
-        let touches = old.from <= merged.to && merged.from <= old.to;
-        if touches {
-            merged = Interval { from: old.from.min(merged.from), to: old.to.max(merged.to) };
-        }
-        !touches
-    });
-    let place = intervals.partition_point(|old| old.from < merged.from);
-    intervals.insert(place, merged);
 }
 
 #[cfg(test)]
@@ -144,10 +126,10 @@ mod tests {
     fn intervals_merge_where_they_touch() {
         let at = |from, to| Interval { from: Second(from), to: Second(to) };
         let mut all = vec![at(0, 5), at(10, 20)];
-        merge(&mut all, at(5, 10));
+        at(5, 10).join(&mut all);
         assert_eq!(all, [at(0, 20)]);
-        merge(&mut all, at(30, 40));
-        merge(&mut all, at(25, 26));
+        at(30, 40).join(&mut all);
+        at(25, 26).join(&mut all);
         assert_eq!(all, [at(0, 20), at(25, 26), at(30, 40)]);
     }
 }

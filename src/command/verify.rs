@@ -9,7 +9,7 @@ use super::Context;
 use super::archive::log_failure;
 use super::table::TableName;
 use crate::failure::{Exit, Failure};
-use crate::verify::{self, Counts, Finding, Level, State, VerifyError};
+use crate::verify::{self, Counts, Finding, Level, VerifyError};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct Verify {
     /// Only this table
     #[arg(long = "table", short = 't', value_name = "TABLE")]
     table: Option<String>,
-    /// How deep to look
+    /// How deep to look; only `full` reads every object
     #[arg(long, value_name = "LEVEL", env = "TAILRACE_LEVEL", default_value = "full")]
     level: Depth,
 }
@@ -25,9 +25,11 @@ pub struct Verify {
 /// How deep to look.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Depth {
-    /// The chain of the log, by its packs where they stand, and the folds that opening it would use
+    /// The log and what opening it needs, by some hundreds of requests also for a million entries: a pack stands for
+    /// its 10,000 entries where they chain to the last of them, so a byte that flips in the object of one of those
+    /// entries, or in a fold far behind the tail, is not seen
     Log,
-    /// Every object and every row
+    /// Every entry, fold, pack and segment, down to the rows
     Full,
 }
 
@@ -44,7 +46,7 @@ pub(super) async fn run(context: &Context, args: &Verify) -> Result<(), Failure>
         let bar = context.out.progress(0, &table.name);
         let told = |finding: &Finding| {
             context.out.result("finding", finding);
-            if first.is_none() && finding.state != State::Orphan {
+            if first.is_none() && finding.state.is_damage() {
                 first = Some(finding.clone());
             }
         };
@@ -68,8 +70,7 @@ pub(super) async fn run(context: &Context, args: &Verify) -> Result<(), Failure>
 }
 
 fn damaged(first: &Finding, total: &Counts) -> Failure {
-    let damaged = total.lost + total.altered + total.contradictions;
-    let what = match damaged {
+    let what = match total.damaged() {
         1 => format!("1 object is damaged: {}", first.reason),
         many => format!("{many} objects are damaged; the first: {}", first.reason),
     };

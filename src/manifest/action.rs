@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{BaseCommitted, BaseKind, BaseStarted, EmptyCheck};
 
-use crate::change::{KeySchema, Second, Sequence, ShardId};
+use crate::change::{KeySchema, Micros, Second, Sequence, ShardId};
 use crate::segment::SegmentMeta;
 
 /// Who must understand an action. An unknown action with `Read` stops everybody, with `Write` only
@@ -182,6 +182,35 @@ pub struct Interval {
     pub from: Second,
     /// First second outside.
     pub to: Second,
+}
+
+/// A row lifted by more than this many seconds makes the answers in between late.
+const LATE: i64 = 300;
+/// How far `ApproximateCreationDateTime` may run behind the change itself, in seconds.
+const JITTER: i64 = 5;
+
+impl Interval {
+    /// The times for which an answer is late because of a row that was lifted far past its stamp; none for one lifted
+    /// only to the first second of its epoch, before which nothing is known.
+    #[must_use]
+    pub fn of_lifted(changed_at: Micros, cut_at: Second, epoch_floor: Second) -> Option<Self> {
+        let stamped = changed_at.second();
+        let late = cut_at > epoch_floor.plus(1) && cut_at.0.saturating_sub(stamped.0) > LATE;
+        late.then(|| Self { from: stamped.plus(-JITTER), to: cut_at })
+    }
+
+    /// Adds it to a list in order whose intervals do not touch, joined with those that it touches.
+    pub fn join(mut self, list: &mut Vec<Self>) {
+        list.retain(|old| {
+            let apart = old.to < self.from || self.to < old.from;
+            if !apart {
+                self = Self { from: old.from.min(self.from), to: old.to.max(self.to) };
+            }
+            apart
+        });
+        let place = list.partition_point(|old| old.from < self.from);
+        list.insert(place, self);
+    }
 }
 
 /// `(after, through]` of one shard.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::entry::sha256;
-use super::fold::{Part, Root, unpack};
+use super::fold::{self, Part, Root, unpack};
 use super::pack;
 use super::state::{Manifest, PartPointer};
 
@@ -54,10 +54,24 @@ impl Manifest {
         same
     }
 
-    /// Whether `fold` is this manifest, its parts having been compared.
+    /// Whether this build would have given the part of this day that name: then a fold that names it is not to blame
+    /// where it is gone.
+    #[must_use]
+    pub fn would_name(&self, part: &StoredPart) -> bool {
+        let part_of_day = self.part(&part.0.day);
+        let named = |bytes: Vec<u8>| sha256(&bytes) == part.0.sha256;
+        (0..fold::NAMES).any(|feeds| fold::pack(&part_of_day, feeds).is_some_and(named))
+    }
+
+    /// Whether `fold` is this manifest, its parts having been compared. The version of its entry is a hint: in the
+    /// bucket of a copied archive every entry has another one.
     #[must_use]
     pub fn equals(&self, fold: &StoredFold) -> bool {
-        self.root().is_some_and(|root| root == fold.0)
+        let Some(mut own) = self.root() else { return false };
+        if own.version_id.is_some() && fold.0.version_id.is_some() {
+            own.version_id.clone_from(&fold.0.version_id);
+        }
+        own == fold.0
     }
 }
 
@@ -67,10 +81,22 @@ pub fn pack_path(first: u64) -> String {
     pack::path(first)
 }
 
-/// The exact bytes of each entry of a pack, in order; none if it is not whole or does not chain to `before`. They are
-/// the log's only if the last of them is what stands in its slot.
+/// An entry out of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Its exact bytes.
+    pub bytes: Bytes,
+    /// Its version, as the next entry names it.
+    pub version_id: Option<String>,
+}
+
+/// The entries of a pack, in order; none if it is not whole or does not chain to `before`. They are the log's only if the
+/// last of them is what stands in its slot.
 #[must_use]
-pub fn pack_entries(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<Bytes>> {
+pub fn pack_entries(first: u64, before: Option<&str>, stored: &[u8]) -> Option<Vec<Packed>> {
     let slots = pack::decode(first, before, stored)?;
-    Some(slots.into_iter().map(|slot| slot.bytes).collect())
+    let named = slots.iter().skip(1).map(|next| next.entry.as_ref().ok().and_then(|next| next.prev_version_id.clone()));
+    let versions: Vec<Option<String>> = named.chain([None]).collect();
+    let entries = slots.into_iter().zip(versions);
+    Some(entries.map(|(slot, version_id)| Packed { bytes: slot.bytes, version_id }).collect())
 }

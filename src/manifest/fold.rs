@@ -23,6 +23,8 @@ use crate::segment::SegmentMeta;
 
 /// The version of folds that this build writes and reads.
 const VERSION: u32 = 1;
+/// Names under which a part is tried.
+pub(super) const NAMES: usize = 2;
 /// Fast enough to write between two commits.
 const LEVEL: i32 = 3;
 
@@ -34,7 +36,7 @@ pub(super) struct Root {
     /// The last entry folded, its hash, and its version where there are versions.
     pub(super) n: u64,
     sha256: String,
-    version_id: Option<String>,
+    pub(super) version_id: Option<String>,
     at: Second,
     fold: Option<FoldPointer>,
     epochs: BTreeMap<u32, Epoch>,

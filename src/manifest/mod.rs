@@ -28,7 +28,6 @@ pub use action::{
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
-pub(crate) use log::newer;
 pub use log::{Log, LogError, Proposed};
 pub use segments::{ReadError, Segments, unpacked};
 pub use state::{

@@ -43,13 +43,22 @@ pub enum ReadError {
 pub struct Segments {
     store: Arc<dyn ObjectStore>,
     folder: String,
+    /// Only what stands under the path now.
+    strict: bool,
 }
 
 impl Segments {
     /// Those under `folder`, the table's own.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, folder: String) -> Self {
-        Self { store, folder }
+        Self { store, folder, strict: false }
+    }
+
+    /// The same, blind to committed versions below the newest: for who must notice that an object was overwritten, or
+    /// hidden by a delete marker, which is an error then ([`StoreError::Hidden`]).
+    #[must_use]
+    pub fn strict(self) -> Self {
+        Self { strict: true, ..self }
     }
 
     /// The rows of a raw or sealed segment, in stored order.
@@ -68,12 +77,43 @@ impl Segments {
         self.opened(meta, open_checked_base).await
     }
 
-    async fn opened<R: Send + 'static>(
+    /// What was committed, wherever it stands: in a versioned bucket the object may have been overwritten or hidden
+    /// since, and its committed version is there all the same.
+    async fn opened<R: Send + 'static>(&self, meta: &SegmentMeta, open: Open<R>) -> Result<R, ReadError> {
+        let error = match self.version(meta, None, open).await {
+            Ok(read) => return Ok(read),
+            Err(error) => error,
+        };
+        let gone = matches!(error, ReadError::Missing { .. } | ReadError::Damaged { .. });
+        let Some(committed) = meta.version_id.as_deref().filter(|_| gone && !self.strict) else {
+            return Err(error);
+        };
+        match self.version(meta, Some(committed), open).await {
+            Ok(read) => {
+                tracing::warn!(path = meta.path, %error, "reading the version that was committed");
+                Ok(read)
+            }
+            Err(passing @ ReadError::Store(StoreError::Unavailable { .. })) => Err(passing),
+            // The version id is a hint: a copied archive has other versions.
+            Err(_) => Err(error),
+        }
+    }
+
+    async fn version<R: Send + 'static>(
         &self,
         meta: &SegmentMeta,
-        open: fn(Bytes, &SegmentMeta) -> Result<Vec<R>, SegmentError>,
-    ) -> Result<Vec<R>, ReadError> {
-        let bytes = self.bytes(meta).await?;
+        version_id: Option<&str>,
+        open: Open<R>,
+    ) -> Result<R, ReadError> {
+        let path = format!("{}/{}", self.folder, meta.path);
+        let bytes = match self.store.get(&path, version_id).await {
+            Ok(object) => object.bytes,
+            Err(StoreError::Absent { .. }) => return Err(ReadError::Missing { path: meta.path.clone() }),
+            Err(StoreError::Hidden { .. }) if !self.strict => {
+                return Err(ReadError::Missing { path: meta.path.clone() });
+            }
+            Err(error) => return Err(error.into()),
+        };
         let facts = meta.clone();
         unpacked(meta, move || open(bytes, &facts)).await
     }
@@ -83,23 +123,11 @@ impl Segments {
     /// # Errors
     /// [`ReadError`].
     pub async fn proven(&self, meta: &SegmentMeta) -> Result<Bytes, ReadError> {
-        let bytes = self.bytes(meta).await?;
-        let facts = meta.clone();
-        unpacked(meta, move || check_bytes(&bytes, &facts).map(|()| bytes)).await
-    }
-
-    /// The version id is a hint: a copied archive has other versions.
-    async fn bytes(&self, meta: &SegmentMeta) -> Result<Bytes, ReadError> {
-        let path = format!("{}/{}", self.folder, meta.path);
-        match self.store.get(&path, None).await {
-            Ok(object) => Ok(object.bytes),
-            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => {
-                Err(ReadError::Missing { path: meta.path.clone() })
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.opened(meta, |bytes, meta| check_bytes(&bytes, meta).map(|()| bytes)).await
     }
 }
+
+type Open<R> = fn(Bytes, &SegmentMeta) -> Result<R, SegmentError>;
 
 /// Runs `work` on the bytes of a segment off the reactor; its error names the segment.
 ///
@@ -115,4 +143,60 @@ pub async fn unpacked<R: Send + 'static>(
         SegmentError::Newer { found } => ReadError::Newer { path: meta.path.clone(), found },
         error => damaged(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{
+        Change, ChangeKind, ItemKey, KeyAttribute, KeySchema, KeyType, Origin, Second, Sequence, ShardId, Stamped, Text,
+    };
+    use crate::segment::{Facts, Tier, encode};
+    use crate::store::Keep;
+    use crate::store::memory::MemoryStore;
+
+    const PATH: &str = "raw/dt=2026-11-22/a.parquet";
+
+    fn encoded(image: &str) -> encode::Encoded {
+        let keys = KeySchema(vec![KeyAttribute { name: "k".to_owned(), kind: KeyType::S }]);
+        let at = Second(1_795_348_800);
+        let change = Change {
+            sequence: Sequence::parse("7").unwrap(),
+            kind: ChangeKind::Insert,
+            changed_at: at.micros(),
+            key: Some(ItemKey::from_image(&keys, image).unwrap()),
+            event_id: None,
+            size_bytes: None,
+            actor: None,
+            new_image: Some(Text::from(image)),
+            old_image: None,
+            new_digest: None,
+            old_digest: None,
+        };
+        let origin = Arc::new(Origin { epoch: 1, shard_rank: 0, shard: ShardId::new("s") });
+        let row = Stamped { origin, cut_at: at, change: change.with_digests().unwrap() };
+        encode::changes(vec![row], &Facts::new("o", "arn", "id", &keys)).unwrap().remove(0)
+    }
+
+    /// A segment in a versioned bucket, then hidden by a delete marker, and then overwritten with other bytes.
+    #[tokio::test]
+    async fn the_committed_version_is_read_whatever_lies_above_it() {
+        let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::versioned());
+        let (committed, other) = (encoded(r#"{"k":{"S":"a"}}"#), encoded(r#"{"k":{"S":"b"}}"#));
+        let path = format!("t/{PATH}");
+        let version_id = store.put_new(&path, committed.bytes.clone(), Keep::Short).await.unwrap();
+        let meta = committed.meta(PATH.to_owned(), version_id, Tier::Raw, None);
+        let segments = Segments::new(Arc::clone(&store), "t".to_owned());
+        let pk = |rows: Vec<Row>| rows[0].pk.clone().unwrap();
+        store.delete(&path, None).await.unwrap();
+        assert_eq!(pk(segments.changes(&meta).await.unwrap()), Text::from("a"));
+        let strict = segments.clone().strict();
+        let hidden = strict.changes(&meta).await.unwrap_err();
+        assert!(matches!(hidden, ReadError::Store(StoreError::Hidden { .. })), "{hidden}");
+        store.put_new(&path, other.bytes, Keep::Short).await.unwrap();
+        assert_eq!(pk(segments.changes(&meta).await.unwrap()), Text::from("a"));
+        assert!(matches!(strict.changes(&meta).await.unwrap_err(), ReadError::Damaged { .. }));
+        let copied = SegmentMeta { version_id: Some("of another bucket".to_owned()), ..meta };
+        assert!(matches!(segments.changes(&copied).await.unwrap_err(), ReadError::Damaged { .. }));
+    }
 }

@@ -1,16 +1,20 @@
-//! Parquet to rows. Refuses what this code would not have written. The texts of a row share the decoded
-//! column's bytes.
+//! Parquet to rows. Columns count by name and type only: a file may hold further ones, in any order, which a later
+//! writer knows. What those of format 1 hold must be what this code would have written. The texts of a row share the
+//! decoded column's bytes.
 //!
 //! These functions trust the bytes: [`open_checked`](super::open_checked) first proves that they are the
 //! committed ones.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array as _, FixedSizeBinaryArray, RecordBatch, StringArray};
 use arrow_buffer::Buffer;
+use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::schema::{self, Column};
@@ -67,28 +71,57 @@ pub(super) fn damaged(why: impl Into<String>) -> SegmentError {
     SegmentError::Damaged(why.into())
 }
 
-/// The footer, and a reader of the segment if its columns are exactly `columns`.
+/// The footer, and a reader of the segment with the places of `columns` in it, whatever else the file holds.
 pub(super) fn begin(
     bytes: Bytes,
     columns: &[Column],
     options: ArrowReaderOptions,
-) -> Result<(Footer, ParquetRecordBatchReaderBuilder<Bytes>), SegmentError> {
+) -> Result<(Footer, ParquetRecordBatchReaderBuilder<Bytes>, Vec<usize>), SegmentError> {
+    // Types are Parquet's own: another writer may have added Arrow's view of them, or not.
+    let options = options.with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
     let builder = builder.map_err(|error| damaged(error.to_string()))?;
     let metadata = builder.metadata().file_metadata();
     let footer = Footer::read(metadata.key_value_metadata().map_or(&[], |pairs| pairs.as_slice()))?;
-    if builder.schema().fields() != schema::arrow(columns).fields() {
-        return Err(damaged("its columns are not those of format 1"));
-    }
-    Ok((footer, builder))
+    let places = columns.iter().map(|column| place(builder.schema(), column)).collect::<Result<_, _>>()?;
+    Ok((footer, builder, places))
 }
 
-/// The footer, and all columns if they are exactly `columns`.
+/// The footer, and `columns` in their order.
 fn read(bytes: Bytes, columns: &[Column]) -> Result<(Footer, Vec<RecordBatch>), SegmentError> {
-    let (footer, builder) = begin(bytes, columns, ArrowReaderOptions::new())?;
-    let reader = builder.build().map_err(|error| damaged(error.to_string()))?;
-    let batches = reader.collect::<Result<_, _>>().map_err(|error| damaged(error.to_string()))?;
-    Ok((footer, batches))
+    let (footer, builder, places) = begin(bytes, columns, ArrowReaderOptions::new())?;
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
+    let reader = builder.with_projection(mask).build().map_err(|error| damaged(error.to_string()))?;
+    let in_order =
+        |batch: Result<RecordBatch, ArrowError>| in_order(&batch.map_err(|error| damaged(error.to_string()))?, columns);
+    Ok((footer, reader.map(in_order).collect::<Result<_, _>>()?))
+}
+
+/// Where the file has this column.
+fn place(schema: &Schema, column: &Column) -> Result<usize, SegmentError> {
+    let named = |field: &&Arc<Field>| field.name() == column.name;
+    if schema.fields().iter().filter(named).count() > 1 {
+        return Err(damaged(format!("it has the column {} twice", column.name)));
+    }
+    let (at, field) =
+        schema.column_with_name(column.name).ok_or_else(|| damaged(format!("it has no column {}", column.name)))?;
+    if *field.data_type() == column.kind.arrow() {
+        return Ok(at);
+    }
+    Err(damaged(format!("its column {} is {}, not {}", column.name, field.data_type(), column.kind.word())))
+}
+
+/// The batch with its columns in the order of `columns`; refuses nulls where format 1 has none.
+pub(super) fn in_order(batch: &RecordBatch, columns: &[Column]) -> Result<RecordBatch, SegmentError> {
+    let mut order = Vec::new();
+    for column in columns {
+        let at = batch.schema_ref().index_of(column.name).map_err(|error| damaged(error.to_string()))?;
+        if !column.nullable && batch.column(at).null_count() > 0 {
+            return Err(damaged(format!("its column {} holds a null", column.name)));
+        }
+        order.push(at);
+    }
+    batch.project(&order).map_err(|error| damaged(error.to_string()))
 }
 
 /// A string column whose texts can be shared.
@@ -131,7 +164,7 @@ pub(super) fn fixed(array: &FixedSizeBinaryArray, row: usize) -> Option<[u8; 16]
 }
 
 pub(super) fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row>) -> Result<(), SegmentError> {
-    // Columns by their place in the schema, which `read` has checked.
+    // Columns by their place in `schema::CHANGES`, as `in_order` gives them.
     let texts = |at: usize| Texts::of(batch, at);
     let (pk, sk, kind, sequence, shard_id) = (texts(1), texts(2), texts(3), texts(8), texts(9));
     let (event_id, actor, new_image, old_image, old_delta) = (texts(10), texts(12), texts(13), texts(14), texts(15));

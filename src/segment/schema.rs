@@ -37,7 +37,7 @@ impl ColumnType {
         }
     }
 
-    fn arrow(self) -> DataType {
+    pub(super) fn arrow(self) -> DataType {
         match self {
             Self::Fixed16 => DataType::FixedSizeBinary(16),
             Self::Utf8 => DataType::Utf8,

@@ -13,9 +13,7 @@ use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array as _, RecordBatch, StringArray};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelectionPolicy, RowSelector,
-};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelection, RowSelectionPolicy, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::decode::{self, damaged, fixed};
@@ -28,7 +26,7 @@ const WIDE_ROWS: usize = 64;
 /// The same where they are not.
 const NARROW_ROWS: usize = 1024;
 
-/// The columns that say where a change stands.
+/// The columns that say where a change stands, in table order.
 const POSITION: [&str; 9] = ["key_hash", "pk", "sk", "kind", "cut_at", "epoch", "shard_rank", "sequence", "shard_id"];
 
 /// Where a change stands, without its images.
@@ -87,7 +85,7 @@ pub fn positions(
     let (footer, batches) = narrow(bytes, meta, &schema::CHANGES, &names, from)?;
     let (mut row, mut before) = (from, None);
     for batch in batches {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        let batch = batch?;
         let rows = batch.num_rows();
         let keys = Keys::of(&batch)?;
         let (kind, sequence, shard) = (texts(&batch, 3)?, texts(&batch, 7)?, texts(&batch, 8)?);
@@ -135,7 +133,7 @@ pub fn base_keys(
     let (_, batches) = narrow(bytes, meta, &schema::BASE, &POSITION[..3], from)?;
     let (mut row, mut before) = (from, None);
     for batch in batches {
-        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        let batch = batch?;
         let keys = Keys::of(&batch)?;
         for at in 0..batch.num_rows() {
             let key_hash = keys.hash(at).ok_or_else(|| damaged("a row has no key"))?;
@@ -191,7 +189,7 @@ fn wide<R>(
     let mut numbers = rows.iter();
     for batch in batches {
         let mut unpacked = Vec::with_capacity(WIDE_ROWS);
-        unpack(&batch.map_err(|error| damaged(error.to_string()))?, &footer, &mut unpacked)?;
+        unpack(&batch?, &footer, &mut unpacked)?;
         for (row, number) in unpacked.into_iter().zip(numbers.by_ref()) {
             if take(*number, row)?.is_break() {
                 return Ok(());
@@ -211,7 +209,7 @@ fn narrow(
     columns: &[Column],
     names: &[&str],
     from: usize,
-) -> Result<(Footer, ParquetRecordBatchReader), SegmentError> {
+) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>>), SegmentError> {
     let rows = usize::try_from(meta.rows).unwrap_or(usize::MAX);
     let rest = vec![RowSelector::skip(from), RowSelector::select(rows.saturating_sub(from))];
     chosen(bytes, meta, columns, Some(names), rest.into(), NARROW_ROWS)
@@ -224,23 +222,27 @@ fn chosen(
     names: Option<&[&str]>,
     rows: RowSelection,
     at_once: usize,
-) -> Result<(Footer, ParquetRecordBatchReader), SegmentError> {
+) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>> + use<>), SegmentError> {
     let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-    let (footer, builder) = decode::begin(bytes, columns, options)?;
+    let wanted = |column: &&Column| names.is_none_or(|names| names.contains(&column.name));
+    let wanted: Vec<Column> = columns.iter().filter(wanted).copied().collect();
+    let (footer, builder, places) = decode::begin(bytes, &wanted, options)?;
     if footer.tier != meta.tier || footer.dt != meta.dt {
         return Err(damaged("its tier or day is not what was committed"));
     }
     if u64::try_from(builder.metadata().file_metadata().num_rows()) != Ok(meta.rows) {
         return Err(damaged("its number of rows is not what was committed"));
     }
-    let mask = match names {
-        Some(names) => ProjectionMask::columns(builder.parquet_schema(), names.iter().copied()),
-        None => ProjectionMask::all(),
-    };
+    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     // A mask would decode whole pages and drop what is not wanted; selectors skip.
     let builder = builder.with_row_selection_policy(RowSelectionPolicy::Selectors);
     let builder = builder.with_projection(mask).with_row_selection(rows).with_batch_size(at_once);
-    Ok((footer, builder.build().map_err(|error| damaged(error.to_string()))?))
+    let reader = builder.build().map_err(|error| damaged(error.to_string()))?;
+    let batches = reader.map(move |batch| {
+        let batch = batch.map_err(|error| damaged(error.to_string()))?;
+        decode::in_order(&batch, &wanted)
+    });
+    Ok((footer, batches))
 }
 
 fn selected(rows: &[usize]) -> RowSelection {

@@ -1,9 +1,16 @@
 //! Segments through their public face.
 
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use arrow_array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue as FooterFact;
+use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -236,6 +243,66 @@ fn other_files_and_other_facts_are_refused() {
 }
 
 /// `bytes` with the one place that reads `from` made `to`.
+type Columns = Vec<(Field, ArrayRef)>;
+
+/// The file with its columns changed by `with`, and one more fact in its footer.
+fn rewritten(bytes: &Bytes, with: impl Fn(&mut Columns)) -> Bytes {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).unwrap();
+    let mut pairs = builder.metadata().file_metadata().key_value_metadata().unwrap().clone();
+    pairs.insert(0, FooterFact::new("tailrace.later".to_owned(), "7".to_owned()));
+    let batch = builder.build().unwrap().next().unwrap().unwrap();
+    let fields = batch.schema().fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>();
+    let mut columns: Columns = fields.into_iter().zip(batch.columns().iter().cloned()).collect();
+    with(&mut columns);
+    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    Bytes::from(writer.into_inner().unwrap())
+}
+
+#[test]
+fn columns_count_by_name_and_type_and_further_ones_cost_nothing() {
+    let written = one(sample()).bytes;
+    let rows = decode::changes(written.clone()).unwrap();
+    let later = rewritten(&written, |columns| {
+        columns.reverse();
+        let texts = StringArray::from(vec![Some("new"); columns[0].1.len()]);
+        columns.insert(3, (Field::new("region", DataType::Utf8, true), Arc::new(texts)));
+        // Another writer may say that every column can be null.
+        for (field, _) in columns {
+            *field = field.clone().with_nullable(true);
+        }
+    });
+    assert_eq!(decode::changes(later).unwrap(), rows);
+    let images = BTreeMap::from([("a", r#"{"pk":{"S":"a"}}"#), ("b", r#"{"pk":{"S":"b"}}"#)]);
+    let items = images.iter().map(|(pk, image)| BaseRow::new(key(pk), Text::from(*image)).unwrap()).collect();
+    let base = encode::base(items, &facts(), NOON, 0).unwrap().bytes;
+    let moved = rewritten(&base, |columns| columns.swap(0, 4));
+    assert_eq!(decode::base(moved).unwrap(), decode::base(base).unwrap());
+    let place = |columns: &[(Field, ArrayRef)], name: &str| columns.iter().position(|(f, _)| f.name() == name).unwrap();
+    let refused = |with: &dyn Fn(&mut Columns)| {
+        let error = decode::changes(rewritten(&written, with)).unwrap_err();
+        assert!(matches!(error, SegmentError::Damaged(_)), "{error}");
+        error.to_string()
+    };
+    let missing = refused(&|columns| drop(columns.remove(place(columns, "actor"))));
+    assert!(missing.contains("no column actor"), "{missing}");
+    let typed = refused(&|columns| {
+        let at = place(columns, "epoch");
+        let wide = Int64Array::from(vec![1; columns[at].1.len()]);
+        columns[at] = (Field::new("epoch", DataType::Int64, false), Arc::new(wide));
+    });
+    assert!(typed.contains("its column epoch is Int64"), "{typed}");
+    let null = refused(&|columns| {
+        let at = place(columns, "epoch");
+        let nulls = UInt32Array::from(vec![None; columns[at].1.len()]);
+        columns[at] = (Field::new("epoch", DataType::UInt32, true), Arc::new(nulls));
+    });
+    assert!(null.contains("its column epoch holds a null"), "{null}");
+}
+
 fn replaced(bytes: &Bytes, from: &[u8], to: &[u8]) -> Bytes {
     let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
     let mut changed = bytes.to_vec();

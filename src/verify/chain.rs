@@ -1,26 +1,28 @@
 //! The log, entry by entry from the first: hash, chain, predicates, and what each entry makes visible.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::stream::{self, FuturesUnordered};
-use futures::{StreamExt as _, future::BoxFuture};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 
 use super::derived::Derived;
 use super::report::State;
 use super::rows::Schemas;
 use super::segments::{self, Checked, Job};
-use super::{Level, Scrub, VerifyError, orphans, spans};
-use crate::manifest::audit::PACKED;
-use crate::manifest::{Action, Entry, EntryError, FoldPointer, Log, LogError, Manifest, Need, Segments, Stored, newer};
-use crate::platform::ids::Ids;
+use super::slots::{Slot, slot, stored};
+use super::voids::{Passage, newer, range_of, void_of};
+use super::{Level, Scrub, VerifyError, spans};
+use crate::manifest::{Action, Entry, EntryError, FoldPointer, IntentKind, Manifest, Need, Segments};
 use crate::segment::SegmentMeta;
 use crate::store::{Object, StoreError};
 
-/// Entries read ahead.
-const ENTRIES_AHEAD: usize = 16;
 /// Entries whose segments are read side by side.
 const JOBS: usize = 4;
+/// Entries after which the folded log is kept for the first time, to start again from.
+const KEPT_AFTER: u64 = 10_000;
 
 type Running = FuturesUnordered<BoxFuture<'static, Result<Checked, StoreError>>>;
 
@@ -28,7 +30,7 @@ type Running = FuturesUnordered<BoxFuture<'static, Result<Checked, StoreError>>>
 pub(super) struct Walk {
     /// The log folded so far; while `folds` holds.
     pub manifest: Manifest,
-    /// Whether every entry so far is valid in itself: without that no predicate can be judged.
+    /// Whether every entry so far applies, or a void goes past it: without that no predicate can be judged.
     pub folds: bool,
     /// The next slot.
     pub next: u64,
@@ -36,186 +38,258 @@ pub(super) struct Walk {
     pub before: Option<String>,
     /// The fold that the entry just read names.
     pub named: Option<FoldPointer>,
-    /// Paths that an entry gave up.
+    /// What entries say of objects that differ, by entry: no damage if a void turns out to hold that.
+    pub wrong: Vec<(u64, State, String, String)>,
+    /// Whether the log ends before its tail, so that nobody can say what stands behind.
+    pub cut: bool,
+    /// The folded log some entries ago. All since are valid and hold no void.
+    safe: Manifest,
+    /// The void that goes past the entries due.
+    passage: Option<Passage>,
+    /// Entries that valid voids hold.
+    voided: Vec<RangeInclusive<u64>>,
+    /// Entries with segments that only a newer tailrace can read, and why.
+    newer: Vec<(u64, String)>,
+    /// Paths that entries without effect gave up.
     given_up: BTreeSet<String>,
-    /// Named objects that are not there.
-    absent: Vec<String>,
     schemas: Arc<Schemas>,
-    /// How many entries there seemed to be at the start.
-    pub length: u64,
+}
+
+/// What becomes of an entry.
+enum Effect {
+    /// It has the effect that it says.
+    Applied,
+    /// A void holds it.
+    Voided,
+    /// It breaks a rule, or stands behind one that does.
+    Refused,
+}
+
+/// Why an entry does not apply.
+struct Refusal {
+    state: State,
+    reason: String,
+    /// It needs a newer tailrace.
+    newer: bool,
+    /// The folded log is of no use any more.
+    spoiled: bool,
 }
 
 impl Walk {
-    fn new(length: u64) -> Self {
+    fn new() -> Self {
         Self {
-            length,
             manifest: Manifest::default(),
             folds: true,
             next: 0,
             before: None,
             named: None,
+            wrong: Vec::new(),
+            cut: false,
+            safe: Manifest::default(),
+            passage: None,
+            voided: Vec::new(),
+            newer: Vec::new(),
             given_up: BTreeSet::new(),
-            absent: Vec::new(),
             schemas: Arc::default(),
         }
+    }
+
+    /// What the newest entry changes besides the folded log; `void` if it holds one.
+    fn moved(&mut self, void: Option<RangeInclusive<u64>>) {
+        let voids = void.is_some();
+        self.voided.extend(void);
+        self.learn(voids);
+        // Ever more rarely, for a copy costs as much as the log is long.
+        if voids || self.manifest.next >= KEPT_AFTER + 2 * self.safe.next {
+            self.safe = self.manifest.clone();
+        }
+    }
+
+    /// The keys of the table by stream, where a new one began; `anew` after a void.
+    fn learn(&mut self, anew: bool) {
+        if anew || self.schemas.len() != self.manifest.epochs.len() {
+            let keys = self.manifest.epochs.iter().map(|(epoch, said)| (*epoch, said.started.keys.clone()));
+            self.schemas = Arc::new(keys.collect());
+        }
+    }
+
+    fn is_void(&self, n: u64) -> bool {
+        self.voided.iter().any(|range| range.contains(&n))
+    }
+
+    fn absorb(&mut self, checked: Checked) {
+        let n = checked.n;
+        self.newer.extend(checked.newer.map(|what| (n, what)));
+        let lost = |path| (n, State::Lost, path, "the log names it and it is not there".to_owned());
+        self.wrong.extend(checked.absent.into_iter().map(lost));
+        self.wrong.extend(checked.wrong.into_iter().map(|(state, path, reason)| (n, state, path, reason)));
     }
 }
 
 impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
     pub(super) async fn run(&mut self) -> Result<(), VerifyError> {
         let mut derived = Derived::list(self.store.as_ref(), &self.folder).await?;
-        let mut walk = Walk::new(self.expected_length().await?);
-        let mut running = Running::new();
-        while self.stretch(&mut derived, &mut walk, &mut running).await? {}
-        while let Some(done) = running.next().await {
-            self.absorb(&mut walk, Some(done))?;
+        if self.level == Level::Log {
+            self.packs.clone_from(derived.packs());
         }
-        // What this build may not ignore it cannot judge either.
-        if let Some(action) = walk.manifest.unknown.iter().find(|action| action.need == Need::Read) {
-            let path = format!("{}/{}", self.folder, slot(action.n));
-            return Err(newer(self.store.as_ref(), &path, action).await.into());
+        let mut walk = Walk::new();
+        let ended = self.walk(&mut walk, &mut derived).await;
+        self.tell_wrong(&mut walk);
+        ended?;
+        if let Some((n, what)) = walk.newer.iter().find(|(n, _)| !walk.is_void(*n)) {
+            return Err(newer(*n, what));
         }
-        self.holes(&walk).await?;
         self.left_over(&derived, &walk).await?;
-        self.named_but_gone(&walk);
         self.orphans(&walk).await
     }
 
-    /// Checks the entries up to the next that begins a pack, out of that pack where it may stand for them. False at
-    /// the end of the log.
-    async fn stretch(
-        &mut self,
-        derived: &mut Derived,
-        walk: &mut Walk,
-        running: &mut Running,
-    ) -> Result<bool, VerifyError> {
-        if self.level == Level::Log
-            && let Some(objects) = self.packed(derived, walk).await?
-        {
-            for object in objects {
-                self.entry(walk, &object).await?;
-                self.derived_of_packed(derived, walk).await?;
-                (self.progress)(walk.next, walk.length.max(walk.next));
-            }
-            return Ok(true);
-        }
-        let (store, folder) = (Arc::clone(self.store), self.folder.clone());
-        let stored = Segments::new(Arc::clone(self.store), self.folder.clone());
-        let slots = stream::iter(walk.next..(walk.next / PACKED + 1) * PACKED).map(|n| {
-            let (store, path) = (Arc::clone(&store), format!("{folder}/{}", slot(n)));
-            async move { store.get_oldest(&path).await }
-        });
-        let mut slots = std::pin::pin!(slots.buffered(ENTRIES_AHEAD));
-        while let Some(object) = slots.next().await {
-            let object = match object {
-                Ok(object) => object,
-                Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => return Ok(false),
-                Err(error) => return Err(error.into()),
+    async fn walk(&mut self, walk: &mut Walk, derived: &mut Derived) -> Result<(), VerifyError> {
+        let listed = self.listed().await?;
+        let length = listed.length().max(derived.packed_through());
+        let segments = Segments::new(Arc::clone(self.store), self.folder.clone()).strict();
+        let mut running = Running::new();
+        let mut slots = self.slots(0);
+        let hidden = loop {
+            let (object, packed) = match slots.next().await? {
+                Slot::Filled { object, packed } => (object, packed),
+                Slot::Absent => break false,
+                Slot::Hidden => break true,
             };
+            for first in std::mem::take(&mut slots.unsound) {
+                self.unsound_pack(first);
+            }
             for job in self.entry(walk, &object).await? {
                 while running.len() >= JOBS {
                     self.absorb(walk, running.next().await)?;
                 }
-                running.push(Box::pin(segments::check(stored.clone(), job)));
+                running.push(Box::pin(segments::check(segments.clone(), job)));
             }
-            self.derived(derived, walk).await?;
-            (self.progress)(walk.next, walk.length.max(walk.next));
+            self.derived(derived, walk, packed).await?;
+            (self.progress)(walk.next, length.max(walk.next));
+        };
+        while let Some(done) = running.next().await {
+            self.absorb(walk, Some(done))?;
         }
-        Ok(true)
-    }
-
-    /// How many entries there seem to be: for the progress only, and to know which folds lie near the tail.
-    async fn expected_length(&self) -> Result<u64, VerifyError> {
-        match Log::unread(Arc::clone(self.store), self.table, Ids::random()).length().await {
-            Ok(length) => Ok(length),
-            // Damage is what the walk itself finds.
-            Err(LogError::Hole { n }) => Ok(n),
-            Err(error) => Err(error.into()),
-        }
+        self.counts.bytes += slots.bytes;
+        self.counts.packs += slots.used;
+        self.tail(walk, listed, hidden).await
     }
 
     /// Judges one entry; gives the segments that it makes visible.
     async fn entry(&mut self, walk: &mut Walk, object: &Object) -> Result<Vec<Job>, VerifyError> {
-        let n = walk.next;
-        self.counts.bytes += object.bytes.len() as u64;
-        let decoded = Entry::decode(n, &object.bytes);
-        let sha256 = crate::manifest::entry::sha256(&object.bytes);
-        let stored = Stored { sha256: sha256.clone(), version_id: object.version_id.clone() };
-        let jobs = match &decoded {
-            Ok(entry) => {
-                let jobs = self.jobs(walk, entry);
-                self.judge(walk, entry, &stored).await?;
-                jobs
-            }
-            Err(error @ EntryError::Newer(_)) => {
-                return Err(LogError::FormatNewer { n, what: error.to_string() }.into());
-            }
-            Err(error) => {
-                self.refuse(walk, State::Altered, error.to_string()).await?;
-                Vec::new()
-            }
-        };
-        walk.named = decoded.ok().and_then(|entry| entry.fold);
-        (walk.next, walk.before) = (n + 1, Some(sha256));
+        let decoded = Entry::decode(walk.next, &object.bytes);
+        let mut jobs = decoded.as_ref().map(|entry| self.jobs(walk, entry)).unwrap_or_default();
+        let effect = self.judge(walk, &decoded, object).await?;
+        match effect {
+            Effect::Applied => {}
+            Effect::Voided => jobs.clear(),
+            // Its objects may still be what it says; what it owes to the log cannot be judged.
+            Effect::Refused => jobs.iter_mut().for_each(|job| job.expected = None),
+        }
+        walk.named = decoded.ok().filter(|_| !matches!(effect, Effect::Voided)).and_then(|entry| entry.fold);
+        (walk.next, walk.before) = (walk.next + 1, Some(stored(object).sha256));
         Ok(jobs)
     }
 
-    async fn judge(&mut self, walk: &mut Walk, entry: &Entry, stored: &Stored) -> Result<(), VerifyError> {
-        for action in &entry.actions {
-            if let Action::Collect(collect) = action {
-                walk.given_up.extend(collect.paths.iter().cloned());
-            }
-        }
-        if entry.prev_sha256 != walk.before {
-            return self.refuse(walk, State::Altered, "it does not chain to the entry before it".to_owned()).await;
-        }
+    async fn judge(
+        &mut self,
+        walk: &mut Walk,
+        decoded: &Result<Entry, EntryError>,
+        object: &Object,
+    ) -> Result<Effect, VerifyError> {
         if !walk.folds {
-            self.counts.entries += 1;
-            return Ok(());
+            self.alone(walk, decoded);
+            return Ok(Effect::Refused);
         }
-        if entry.actions.iter().any(|action| matches!(action, Action::Void(_))) {
-            return self.refuse(walk, State::Contradiction, "its void is not valid".to_owned()).await;
-        }
-        match walk.manifest.apply_in_place(entry, stored, None) {
-            Ok(()) => self.counts.entries += 1,
-            Err(violation) => self.refuse(walk, State::Contradiction, violation.to_string()).await?,
-        }
-        if walk.schemas.len() != walk.manifest.epochs.len() {
-            let keys = walk.manifest.epochs.iter().map(|(epoch, said)| (*epoch, said.started.keys.clone()));
-            walk.schemas = Arc::new(keys.collect());
-        }
-        Ok(())
-    }
-
-    /// An entry that has no effect, or that voids others. Whether a void goes past it is for the log's own reader
-    /// to say: it judged every entry then, and what is left here is the chain.
-    async fn refuse(&mut self, walk: &mut Walk, state: State, reason: String) -> Result<(), VerifyError> {
-        let n = walk.next;
-        let passed = if walk.folds { self.past_void(n).await? } else { None };
-        walk.folds = false;
-        match passed {
-            Some(manifest) => {
-                self.counts.entries += 1;
-                walk.given_up.extend(manifest.retired.iter().chain(&manifest.collected).cloned());
+        if walk.passage.is_none() {
+            match self.apply(walk, decoded, object).await? {
+                Ok(()) => {
+                    self.counts.entries += 1;
+                    return Ok(Effect::Applied);
+                }
+                Err(refusal) if !self.passes(walk, &refusal).await? => {
+                    walk.folds = false;
+                    if let Ok(entry) = decoded {
+                        note(walk, entry);
+                    }
+                    self.tell(refusal.state, &slot(walk.next), refusal.reason);
+                    return Ok(Effect::Refused);
+                }
+                Err(_) => {}
             }
-            None => self.tell(state, &slot(n), reason),
         }
-        Ok(())
+        let Some(passage) = walk.passage.clone() else { return Ok(Effect::Refused) };
+        let n = walk.next;
+        if !self.advance(&mut walk.manifest, object, &passage.range).await? {
+            walk.folds = false;
+            self.tell(State::Altered, &slot(n), "it is not what stood here a moment ago");
+            return Ok(Effect::Refused);
+        }
+        self.counts.entries += 1;
+        walk.learn(false);
+        if n == passage.at {
+            walk.passage = None;
+            walk.moved(Some(passage.range));
+            return Ok(Effect::Applied);
+        }
+        Ok(if passage.range.contains(&n) { Effect::Voided } else { Effect::Applied })
     }
 
-    /// The log from its start as a reader sees it, if that goes past entry `n`.
-    async fn past_void(&self, n: u64) -> Result<Option<Manifest>, VerifyError> {
-        let table = self.table.clone();
-        let mut manifest = Manifest::default();
-        let log = match Log::open(Arc::clone(self.store), &table, Ids::random()).await {
-            Ok((log, _)) => log,
-            Err(LogError::Store(error)) => return Err(error.into()),
-            Err(_) => return Ok(None),
+    /// Applies an entry that no void is known to hold.
+    async fn apply(
+        &self,
+        walk: &mut Walk,
+        decoded: &Result<Entry, EntryError>,
+        object: &Object,
+    ) -> Result<Result<(), Refusal>, VerifyError> {
+        let altered = |reason: String, newer| Err(Refusal { state: State::Altered, reason, newer, spoiled: false });
+        let entry = match decoded {
+            Ok(entry) => entry,
+            Err(error) => return Ok(altered(error.to_string(), matches!(error, EntryError::Newer(_)))),
         };
-        match log.refresh(&mut manifest).await {
-            Ok(_) => Ok(Some(manifest).filter(|manifest| manifest.next > n)),
-            Err(LogError::Store(error)) => Err(error.into()),
-            Err(_) => Ok(None),
+        if entry.prev_sha256 != walk.before {
+            return Ok(altered("it does not chain to the entry before it".to_owned(), false));
+        }
+        let without = self.without_range(entry, &walk.manifest).await?;
+        if let Err(violation) = walk.manifest.apply_in_place(entry, &stored(object), without.as_ref()) {
+            let reason = violation.to_string();
+            return Ok(Err(Refusal { state: State::Contradiction, reason, newer: false, spoiled: true }));
+        }
+        // Readers refuse it, unless a void comes.
+        if let Some(name) = entry.actions.iter().find_map(unread)
+            && self.void_past(&walk.manifest, entry.n).await?.is_none()
+        {
+            return Err(newer(entry.n, &format!("the action {name}, written by {}", entry.writer.build)));
+        }
+        walk.moved(void_of(entry).map(range_of));
+        Ok(Ok(()))
+    }
+
+    /// Whether a void goes past the entry due. An entry of a newer tailrace that none goes past is an error.
+    async fn passes(&self, walk: &mut Walk, refusal: &Refusal) -> Result<bool, VerifyError> {
+        let n = walk.next;
+        if refusal.spoiled {
+            let Some(manifest) = self.again(&walk.safe, n).await? else { return Ok(false) };
+            walk.manifest = manifest;
+        }
+        walk.passage = self.void_past(&walk.manifest, n).await?;
+        if refusal.newer && walk.passage.is_none() {
+            return Err(newer(n, &refusal.reason));
+        }
+        Ok(walk.passage.is_some())
+    }
+
+    /// An entry behind one that breaks a rule: only its own bytes and the chain can be judged.
+    fn alone(&mut self, walk: &mut Walk, decoded: &Result<Entry, EntryError>) {
+        match decoded {
+            Ok(entry) if entry.prev_sha256 == walk.before => {
+                note(walk, entry);
+                self.counts.entries += 1;
+            }
+            Ok(_) => self.tell(State::Altered, &slot(walk.next), "it does not chain to the entry before it"),
+            // Nobody here can read it; the entry after it binds its bytes.
+            Err(EntryError::Newer(_)) => {}
+            Err(error) => self.tell(State::Altered, &slot(walk.next), error.to_string()),
         }
     }
 
@@ -225,11 +299,18 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         }
         let mut schemas = Arc::clone(&walk.schemas);
         let mut jobs = Vec::new();
-        let job = |segments: &[SegmentMeta], expected, schemas: &Arc<Schemas>| Job {
+        let job = |segments: &[SegmentMeta], expected, bits, schemas: &Arc<Schemas>| Job {
             n: entry.n,
             segments: segments.to_vec(),
             expected,
+            bits,
             schemas: Arc::clone(schemas),
+        };
+        let bits = |intent: u64| {
+            walk.manifest.intents.get(&intent).map(|intent| match &intent.kind {
+                IntentKind::Seal(started) => started.bits,
+                IntentKind::Base(started) => started.bits,
+            })
         };
         let mut raw: Vec<SegmentMeta> = Vec::new();
         for action in &entry.actions {
@@ -238,13 +319,15 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
                     Arc::make_mut(&mut schemas).insert(started.epoch, started.keys.clone());
                 }
                 Action::Segments(added) => raw.extend(added.segments.iter().cloned()),
-                Action::Seal(seal) => jobs.push(job(&seal.segments, None, &schemas)),
-                Action::Base(base) => jobs.push(job(&base.segments, None, &schemas)),
+                Action::Seal(seal) => jobs.push(job(&seal.segments, None, bits(seal.intent), &schemas)),
+                Action::Base(base) => {
+                    jobs.push(job(&base.segments, None, base.intent.and_then(bits), &schemas));
+                }
                 _ => {}
             }
         }
         let expected = walk.folds.then(|| spans::expected(&entry.actions, &walk.manifest));
-        jobs.push(job(&raw, expected, &schemas));
+        jobs.push(job(&raw, expected, None, &schemas));
         jobs.retain(|job| !job.segments.is_empty());
         jobs
     }
@@ -254,65 +337,39 @@ impl<F: FnMut(&super::Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
         self.counts.segments += checked.segments;
         self.counts.rows += checked.rows;
         self.counts.bytes += checked.bytes;
-        for (state, path, reason) in &checked.wrong {
-            self.tell(*state, path, reason);
-        }
-        walk.absent.extend(checked.absent);
+        walk.absorb(checked);
         Ok(())
     }
 
-    fn named_but_gone(&mut self, walk: &Walk) {
-        for path in walk.absent.iter().filter(|path| !walk.given_up.contains(*path)) {
-            self.tell(State::Lost, path, "the log names it and it is not there");
-        }
-    }
-
-    /// 11: entries number without holes.
-    async fn holes(&mut self, walk: &Walk) -> Result<(), VerifyError> {
-        let (folder, missing) = (format!("{}/log/", self.folder), slot(walk.next));
-        let (mut last, mut strange) = (None, Vec::new());
-        orphans::each(self.store.as_ref(), &folder, Some(format!("{}/{missing}", self.folder)), |object| {
-            let name = object.path.rsplit('/').next().unwrap_or_default();
-            match number(name) {
-                None => strange.push((format!("log/{name}"), object.modified)),
-                n => last = last.max(n),
+    /// What entries said of objects that differ, unless those entries are void, or gave the object up since.
+    fn tell_wrong(&mut self, walk: &mut Walk) {
+        for (n, state, path, reason) in std::mem::take(&mut walk.wrong) {
+            let gone = state == State::Lost || state == State::Hidden;
+            let given_up = gone && (walk.manifest.collected.contains(&path) || walk.given_up.contains(&path));
+            if !given_up && !walk.is_void(n) {
+                self.tell(state, &path, reason);
             }
-        })
-        .await?;
-        for (path, written) in strange {
-            self.tell_of(State::Orphan, &path, "it has no entry's name", written);
         }
-        if let Some(last) = last {
-            let reason = format!("entries up to {last} stand behind it, and cannot be checked without it");
-            self.tell(State::Lost, &missing, reason);
-        }
-        Ok(())
-    }
-
-    async fn orphans(&mut self, walk: &Walk) -> Result<(), VerifyError> {
-        // With the log in doubt nobody can say what it does not name.
-        if self.level == Level::Log || !walk.folds {
-            return Ok(());
-        }
-        let mut left = Vec::new();
-        orphans::find(self.store.as_ref(), &self.folder, &walk.manifest, |path, object| {
-            left.push((path.to_owned(), object.modified));
-        })
-        .await?;
-        for (path, written) in left {
-            self.tell_of(State::Orphan, &path, "nothing names it: the rest of an interrupted write", written);
-        }
-        Ok(())
     }
 }
 
-/// The path of entry `n`.
-fn slot(n: u64) -> String {
-    format!("log/{n:020}.entry")
+/// The name of an action that every reader must know, and that this build does not.
+fn unread(action: &Action) -> Option<&str> {
+    match action {
+        Action::Unknown { name, need: Need::Read, .. } => Some(name),
+        _ => None,
+    }
 }
 
-/// The number in the name of an entry.
-fn number(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".entry")?;
-    if digits.len() == 20 { digits.parse().ok() } else { None }
+/// What an entry that cannot be folded says for those behind it.
+fn note(walk: &mut Walk, entry: &Entry) {
+    for action in &entry.actions {
+        match action {
+            Action::Collect(collect) => walk.given_up.extend(collect.paths.iter().cloned()),
+            Action::EpochStarted(started) => {
+                Arc::make_mut(&mut walk.schemas).insert(started.epoch, started.keys.clone());
+            }
+            _ => {}
+        }
+    }
 }

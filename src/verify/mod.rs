@@ -1,36 +1,48 @@
 //! 9. Scrub: every object of a table is what the log committed, and log, rows and images agree.
 //!
 //! ```text
-//! entries in order → hash, chain, predicates (chain) → segments of each entry, side by side (segments)
-//!                                                    → rows against images (rows) and spans (spans)
-//! then: folds and packs against what was refolded, named objects that are gone, objects that nothing names
+//! slots in order (slots) → hash, chain, predicates (chain), voids as every reader takes them (voids)
+//!                        → segments of each entry, side by side (segments): rows against their images (rows),
+//!                          their spans (spans), and the other files of their base or seal (files)
+//!                        → folds and packs against what was refolded (derived)
+//! then: slots that no listing shows (listing), named objects that are gone, objects that nothing names (orphans)
 //! ```
 //!
-//! Memory is bounded by the folded log and a handful of segments, whatever the archive holds.
+//! Memory: two copies of the folded log (the newest, and an earlier one to start again from when an entry proves
+//! invalid), four segments with the places of the rows of their entries, one pack, and a line for each object under
+//! `fold/` and for each finding; not what else the archive holds.
 
 mod chain;
 mod derived;
+mod files;
+mod listing;
 mod orphans;
 mod report;
 mod rows;
 mod segments;
+mod slots;
 mod spans;
+mod voids;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use report::{Counts, Finding, State};
 
+use slots::Slots;
+
 use crate::change::{Second, TableIdentity};
-use crate::manifest::LogError;
+use crate::manifest::{Log, LogError};
+use crate::platform::ids::Ids;
 use crate::store::{ObjectStore, StoreError, archive};
 
 /// How deep to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// The log and what is derived from it. Full packs stand for their entries, bound to the chain by the last of
-    /// each, and only the folds near the tail are compared: some hundreds of requests for a million entries.
+    /// The log and what opening it needs. Full packs stand for their entries, bound to the chain by the last of each,
+    /// and of those entries' folds only the ones near the tail are compared.
     Log,
-    /// Every object that it names, down to the rows.
+    /// Every object, down to the rows.
     Full,
 }
 
@@ -57,7 +69,9 @@ pub async fn table(
     progress: impl Fn(u64, u64),
 ) -> Result<Counts, VerifyError> {
     let folder = table.folder();
-    let mut scrub = Scrub { store, table, folder, level, found, progress, counts: Counts::default() };
+    let log = Log::unread(Arc::clone(store), table, Ids::random());
+    let packs = BTreeSet::new();
+    let mut scrub = Scrub { store, log, folder, level, packs, found, progress, counts: Counts::default() };
     scrub.run().await?;
     Ok(scrub.counts)
 }
@@ -87,15 +101,24 @@ const OWN: [&str; 5] = ["tables/", "access/", "keys/", "heads/", "exports/"];
 /// One verification under way.
 struct Scrub<'a, F, P> {
     store: &'a Arc<dyn ObjectStore>,
-    table: &'a TableIdentity,
+    log: Log,
     folder: String,
     level: Level,
+    /// Packs that may stand for their entries, by first entry.
+    packs: BTreeSet<u64>,
     found: F,
     progress: P,
     counts: Counts,
 }
 
-impl<F: FnMut(&Finding), P: Fn(u64, u64)> Scrub<'_, F, P> {
+impl<F, P> Scrub<'_, F, P> {
+    /// The slots from `next` on, as this level reads them.
+    fn slots(&self, next: u64) -> Slots {
+        Slots::new(Arc::clone(self.store), self.folder.clone(), next, self.packs.clone())
+    }
+}
+
+impl<F: FnMut(&Finding), P> Scrub<'_, F, P> {
     /// Tells of an object, named relative to the table's folder.
     fn tell(&mut self, state: State, path: &str, reason: impl Into<String>) {
         self.tell_of(state, path, reason, None);

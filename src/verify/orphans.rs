@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::manifest::Manifest;
+use super::chain::Walk;
+use super::report::State;
+use super::slots::Slot;
+use super::{Level, Scrub, VerifyError};
+use crate::manifest::{Action, Entry, Manifest};
 use crate::store::{ObjectInfo, ObjectStore, StoreError};
 
 /// Objects of one listing.
@@ -12,9 +16,48 @@ const FOLDERS: [&str; 4] = ["raw/", "sealed/", "base/", "repair/"];
 /// All folders of a table.
 const OF_TABLE: [&str; 7] = ["raw/", "sealed/", "base/", "repair/", "log/", "fold/", "pack/"];
 
+impl<F: FnMut(&super::Finding), P> Scrub<'_, F, P> {
+    pub(super) async fn orphans(&mut self, walk: &Walk) -> Result<(), VerifyError> {
+        // With the log in doubt nobody can say what it does not name.
+        if self.level == Level::Log || !walk.folds || walk.cut {
+            return Ok(());
+        }
+        let mut left = Vec::new();
+        find(self.store.as_ref(), &self.folder, &walk.manifest, |path, object| {
+            left.push((path.to_owned(), object.modified));
+        })
+        .await?;
+        let named = if left.is_empty() { BTreeSet::new() } else { self.named_since(walk.next).await? };
+        for (path, written) in left.into_iter().filter(|(path, _)| !named.contains(path)) {
+            let reason = "nothing names it: the rest of an interrupted write, or one that is under way";
+            self.tell_of(State::Orphan, &path, reason, written);
+        }
+        Ok(())
+    }
+
+    /// What a capture has named since the log was read up to entry `n`.
+    async fn named_since(&self, mut n: u64) -> Result<BTreeSet<String>, VerifyError> {
+        let mut named = BTreeSet::new();
+        let mut slots = self.slots(n);
+        while let Slot::Filled { object, .. } = slots.next().await? {
+            for action in Entry::decode(n, &object.bytes).map(|entry| entry.actions).unwrap_or_default() {
+                let segments = match action {
+                    Action::Segments(added) => added.segments,
+                    Action::Seal(seal) => seal.segments,
+                    Action::Base(base) => base.segments,
+                    _ => Vec::new(),
+                };
+                named.extend(segments.into_iter().map(|meta| meta.path));
+            }
+            n += 1;
+        }
+        Ok(named)
+    }
+}
+
 /// Calls `found` with every object under the table's folder that neither the log nor an open intent names, but for the log,
 /// folds and packs themselves.
-pub(super) async fn find(
+async fn find(
     store: &dyn ObjectStore,
     folder: &str,
     manifest: &Manifest,

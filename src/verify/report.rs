@@ -16,8 +16,23 @@ pub enum State {
     Altered,
     /// Its bytes are those that were committed, and they contradict the log or themselves.
     Contradiction,
+    /// A delete marker lies over it: somebody tried to remove it.
+    Hidden,
+    /// It was derived from the log and is gone. The log says the same without it, only slower: no damage.
+    Missing,
     /// It is there and nothing names it: the rest of an interrupted write. No damage.
     Orphan,
+}
+
+impl State {
+    /// Whether an archive with such an object is damaged.
+    #[must_use]
+    pub const fn is_damage(self) -> bool {
+        match self {
+            Self::Lost | Self::Altered | Self::Contradiction | Self::Hidden => true,
+            Self::Missing | Self::Orphan => false,
+        }
+    }
 }
 
 /// One object that is not as it should be.
@@ -37,7 +52,7 @@ pub struct Finding {
 /// What was checked, and how much of it was found as committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Counts {
-    /// Entries whose hash, chain and predicates hold.
+    /// Entries whose hash, chain and predicates hold, or which a valid void makes void.
     pub entries: u64,
     /// Folds that equal the state of the log.
     pub folds: u64,
@@ -55,6 +70,10 @@ pub struct Counts {
     pub altered: u64,
     /// Objects that contradict the log or themselves.
     pub contradictions: u64,
+    /// Objects under a delete marker.
+    pub hidden: u64,
+    /// Folds, their parts and packs that are gone: no damage.
+    pub missing: u64,
     /// Objects that nothing names.
     pub orphans: u64,
 }
@@ -66,6 +85,8 @@ impl Counts {
             State::Lost => self.lost += 1,
             State::Altered => self.altered += 1,
             State::Contradiction => self.contradictions += 1,
+            State::Hidden => self.hidden += 1,
+            State::Missing => self.missing += 1,
             State::Orphan => self.orphans += 1,
         }
     }
@@ -73,7 +94,13 @@ impl Counts {
     /// Whether nothing is damaged.
     #[must_use]
     pub const fn is_sound(&self) -> bool {
-        self.lost == 0 && self.altered == 0 && self.contradictions == 0
+        self.damaged() == 0
+    }
+
+    /// Objects that are damaged.
+    #[must_use]
+    pub const fn damaged(&self) -> u64 {
+        self.lost + self.altered + self.contradictions + self.hidden
     }
 
     /// Adds another table's.
@@ -87,6 +114,8 @@ impl Counts {
         self.lost += other.lost;
         self.altered += other.altered;
         self.contradictions += other.contradictions;
+        self.hidden += other.hidden;
+        self.missing += other.missing;
         self.orphans += other.orphans;
     }
 }
@@ -97,6 +126,8 @@ impl fmt::Display for State {
             Self::Lost => "LOST",
             Self::Altered => "ALTERED",
             Self::Contradiction => "CONTRADICTION",
+            Self::Hidden => "HIDDEN",
+            Self::Missing => "MISSING",
             Self::Orphan => "ORPHAN",
         })
     }
@@ -116,9 +147,13 @@ impl fmt::Display for Counts {
         if self.orphans > 0 {
             write!(f, ", {} left over by interrupted writes", self.orphans)?;
         }
+        if self.missing > 0 {
+            write!(f, ", {} derived objects missing (the log says the same)", self.missing)?;
+        }
         if self.is_sound() {
             return f.write_str(": all found as committed");
         }
-        write!(f, ": {} lost, {} altered, {} contradictions", self.lost, self.altered, self.contradictions)
+        let Self { lost, altered, contradictions, hidden, .. } = self;
+        write!(f, ": {lost} lost, {altered} altered, {contradictions} contradictions, {hidden} hidden")
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::change::{ChangeKind, ItemKey, KeyHash, KeySchema, KeyValue, Text, digest};
-use crate::segment::{BaseRow, OldImage, Row, SegmentMeta};
+use crate::segment::{BaseRow, OldImage, Row, SegmentMeta, Tier};
 
 /// The key of a table, by stream.
 pub(super) type Schemas = BTreeMap<u32, KeySchema>;
@@ -27,6 +27,31 @@ pub(super) fn changes(rows: &[Row], meta: &SegmentMeta, schemas: &Schemas) -> Re
         }
         let schema = schemas.get(&row.epoch).ok_or_else(|| wrong(format!("epoch {} is not in the log", row.epoch)))?;
         change(row, schema).map_err(wrong)?;
+    }
+    parts(rows, meta.tier)
+}
+
+/// What a sealed day says of a key's versions, as far as one file tells: `heads` holds the last, `rest` all before it,
+/// from the first of the day on. Whether a head follows its key's versions in `rest` takes both files.
+fn parts(rows: &[Row], tier: Tier) -> Result<(), String> {
+    let mut before: Option<&Row> = None;
+    for (at, row) in rows.iter().enumerate() {
+        let same = before.filter(|before| {
+            row.key_hash.is_some() && (before.key_hash, &before.pk, &before.sk) == (row.key_hash, &row.pk, &row.sk)
+        });
+        let wrong = |what: &str| Err(format!("row {at} (sequence {}): {what}", row.sequence));
+        match tier {
+            Tier::Heads if same.is_some() => return wrong("it is not the only head of its key"),
+            Tier::Rest if row.kind != ChangeKind::Unknown => {
+                if let OldImage::Previous(digest) = row.old_image_json().map_err(|error| error.to_string())?
+                    && same.and_then(|before| before.new_digest) != Some(digest)
+                {
+                    return wrong("its old image is not the new image of the version before it");
+                }
+            }
+            _ => {}
+        }
+        before = Some(row);
     }
     Ok(())
 }
@@ -80,7 +105,7 @@ fn change(row: &Row, schema: &KeySchema) -> Result<(), String> {
     }
     match row.old_image_json().map_err(|error| error.to_string())? {
         OldImage::Json(old) => image(&old, row.old_digest, &key, schema, "old image"),
-        // The previous change of this key proves it: the image chain is checked where both are at hand.
+        // The previous version of this key proves it: see `parts`.
         OldImage::Previous(_) | OldImage::NotSent => Ok(()),
     }
 }
@@ -108,4 +133,65 @@ fn image(json: &Text, stored: Option<u128>, key: &ItemKey, schema: &KeySchema, w
         return Ok(());
     }
     Err(format!("its {which} is of another item"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{KeyAttribute, KeyType, Micros, Second, Sequence, ShardId};
+
+    fn row(key: &str, sequence: u64, kind: ChangeKind) -> Row {
+        let schema = KeySchema(vec![KeyAttribute { name: "k".to_owned(), kind: KeyType::S }]);
+        let image = format!(r#"{{"k":{{"S":"{key}"}},"n":{{"N":"{sequence}"}}}}"#);
+        let of = ItemKey::from_image(&schema, &image).unwrap();
+        let new = (kind != ChangeKind::Remove).then(|| Text::from(image.as_str()));
+        Row {
+            key_hash: of.hash(),
+            pk: Some(of.pk.text),
+            sk: None,
+            kind,
+            changed_at: Micros(0),
+            cut_at: Second(0),
+            epoch: 1,
+            shard_rank: 0,
+            sequence: Sequence::parse(&sequence.to_string()).unwrap(),
+            shard_id: ShardId::new("s"),
+            event_id: None,
+            size_bytes: None,
+            actor: None,
+            new_digest: new.as_ref().map(|_| digest::image(&image).unwrap()),
+            new_image: new,
+            old_image: None,
+            old_delta: None,
+            old_digest: None,
+        }
+    }
+
+    /// A version whose old image is the new image of `before`.
+    fn after(before: &Row, mut row: Row) -> Row {
+        row.old_digest = before.new_digest.or(Some(7));
+        row
+    }
+
+    #[test]
+    fn a_sealed_day_holds_one_head_of_a_key_and_old_images_lean_on_the_version_before() {
+        let first = row("a", 1, ChangeKind::Insert);
+        let second = after(&first, row("a", 2, ChangeKind::Modify));
+        let removed = after(&second, row("a", 3, ChangeKind::Remove));
+        let rest = |rows: &[&Row]| parts(&rows.iter().map(|row| (*row).clone()).collect::<Vec<_>>(), Tier::Rest);
+        assert_eq!(rest(&[&first, &second, &removed]), Ok(()));
+        let leans = "not the new image of the version before it";
+        for wrong in [
+            // The first row of a key, a version left out, another key's version, and one that has no image.
+            vec![&second],
+            vec![&first, &removed],
+            vec![&row("b", 1, ChangeKind::Insert), &second],
+            vec![&first, &second, &removed, &after(&removed, row("a", 4, ChangeKind::Modify))],
+        ] {
+            assert!(rest(&wrong).is_err_and(|why| why.contains(leans)), "{wrong:?}");
+        }
+        // A head leans on a version in the other file.
+        assert_eq!(parts(std::slice::from_ref(&second), Tier::Heads), Ok(()));
+        assert!(parts(&[first, second], Tier::Heads).is_err_and(|why| why.contains("not the only head")));
+    }
 }

@@ -204,13 +204,18 @@ impl World {
             unknown: Vec::new(),
             gap: None,
         };
+        self.commit_rows(rows, vec![span]).await;
+    }
+
+    /// Commits rows as segments, with the spans that are said to hold them.
+    pub(crate) async fn commit_rows(&mut self, rows: Vec<Stamped>, spans: Vec<Span>) -> u64 {
         let mut segments = Vec::new();
         for encoded in encode::changes(rows, &self.facts()).unwrap() {
             let path = name::raw(&encoded.dt, &self.ids.ulid(u64::try_from(self.now.0).unwrap() * 1000));
-            self.put(&path, encoded.bytes.clone(), Keep::Short).await;
-            segments.push(encoded.meta(path, None, Tier::Raw, None));
+            let version_id = self.put(&path, encoded.bytes.clone(), Keep::Short).await;
+            segments.push(encoded.meta(path, version_id, Tier::Raw, None));
         }
-        self.commit(vec![Action::Segments(SegmentsAdded { segments, spans: vec![span] })]).await;
+        self.commit(vec![Action::Segments(SegmentsAdded { segments, spans })]).await
     }
 
     /// Time passes: `closed_through` rises to this second.
@@ -223,17 +228,32 @@ impl World {
 
     /// A snapshot of the table as it is now.
     pub(crate) async fn base(&mut self) {
-        self.idle().await;
-        let fence = self.manifest.closed_through.unwrap();
-        let started = BaseStarted { kind: BaseKind::Scan, fence, started: self.now, slack: 0, bits: 0, limit: 1 << 20 };
-        let intent = self.commit(vec![Action::BaseStarted(started)]).await;
+        let rows = self.base_rows();
+        self.base_of(0, vec![(0, rows)]).await;
+    }
+
+    /// The rows of a snapshot of the table as it is now.
+    pub(crate) fn base_rows(&self) -> Vec<BaseRow> {
         let rows = self.items.values().map(|image| {
             let key = ItemKey::from_image(&keys(), image).unwrap();
             BaseRow::new(key, Text::from(image.as_str())).unwrap()
         });
-        let encoded = encode::base(rows.collect(), &self.facts(), self.now, 0).unwrap();
-        let path = name::base(self.now, 0, intent, 0);
-        self.put(&path, encoded.bytes.clone(), Keep::Full).await;
+        rows.collect()
+    }
+
+    /// A snapshot of 2^`bits` buckets in these files, each with its bucket.
+    pub(crate) async fn base_of(&mut self, bits: u8, files: Vec<(u16, Vec<BaseRow>)>) {
+        self.idle().await;
+        let fence = self.manifest.closed_through.unwrap();
+        let started = BaseStarted { kind: BaseKind::Scan, fence, started: self.now, slack: 0, bits, limit: 1 << 20 };
+        let intent = self.commit(vec![Action::BaseStarted(started)]).await;
+        let mut segments = Vec::new();
+        for ((bucket, rows), k) in files.into_iter().zip(0..) {
+            let encoded = encode::base(rows, &self.facts(), self.now, bits).unwrap();
+            let path = name::base(self.now, bucket, intent, k);
+            let version_id = self.put(&path, encoded.bytes.clone(), Keep::Full).await;
+            segments.push(encoded.meta(path, version_id, Tier::Base, Some(bucket)));
+        }
         self.idle().await;
         let complete_at = self.manifest.closed_through.unwrap();
         let base = BaseCommitted {
@@ -243,13 +263,13 @@ impl World {
             complete_at,
             name: None,
             checked: None,
-            segments: vec![encoded.meta(path, None, Tier::Base, Some(0))],
+            segments,
         };
         self.commit(vec![Action::Base(base)]).await;
     }
 
-    async fn put(&self, path: &str, bytes: Bytes, keep: Keep) {
-        self.store.put_new(&self.log.path(path), bytes, keep).await.unwrap();
+    async fn put(&self, path: &str, bytes: Bytes, keep: Keep) -> Option<String> {
+        self.store.put_new(&self.log.path(path), bytes, keep).await.unwrap()
     }
 
     fn facts(&self) -> Facts {
@@ -288,6 +308,6 @@ pub(crate) fn shard() -> ShardId {
     ShardId::new("shardId-00000001795305600000-0a1b2c3d")
 }
 
-fn sequence(number: u64) -> Sequence {
+pub(crate) fn sequence(number: u64) -> Sequence {
     Sequence::parse(&format!("{number:021}")).unwrap()
 }

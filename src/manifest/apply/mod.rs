@@ -64,7 +64,7 @@ impl Manifest {
     }
 
     /// Goes past an entry that has no effect.
-    pub(super) fn step(&mut self, stored: &Stored) {
+    pub(crate) fn step(&mut self, stored: &Stored) {
         self.next += 1;
         self.tail_sha256 = Some(stored.sha256.clone());
         self.tail_version_id.clone_from(&stored.version_id);

@@ -5,7 +5,7 @@ use super::shard::DOUBT;
 use std::sync::Arc;
 
 use crate::change::Second;
-use crate::manifest::action::{GapReason, GapSpan, Interval, SegmentsAdded, Span};
+use crate::manifest::action::{GapReason, GapSpan, SegmentsAdded, Span};
 use crate::manifest::invariants::{Held, chains, counts, cut_rises, hold, rises, rows_equal};
 use crate::manifest::state::{Gap, GapId, Manifest, Shard, ShardKey};
 use crate::segment::{SegmentMeta, Tier};
@@ -82,7 +82,7 @@ impl Manifest {
         }
         for interval in &span.late {
             hold(3, interval.from < interval.to, || format!("a late interval of {} is empty", span.shard))?;
-            merge(&mut self.late, *interval);
+            interval.join(&mut self.late);
         }
         Ok(())
     }
@@ -123,17 +123,4 @@ fn lose(shard: &mut Shard, span: &Span, gap: GapSpan, closed: Option<Second>) ->
         shard.sure = shard.sure.max(Some(floor));
     }
     Ok(())
-}
-
-/// Adds an interval to a sorted list, joined with those it touches.
-pub(super) fn merge(list: &mut Vec<Interval>, mut added: Interval) {
-    list.retain(|old| {
-        let apart = old.to < added.from || added.to < old.from;
-        if !apart {
-            added = Interval { from: old.from.min(added.from), to: old.to.max(added.to) };
-        }
-        apart
-    });
-    let place = list.partition_point(|old| old.from < added.from);
-    list.insert(place, added);
 }

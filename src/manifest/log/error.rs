@@ -73,7 +73,7 @@ impl super::Log {
 }
 
 /// The refusal of an action that stands in the entry at `path`, with the build that wrote it.
-pub(crate) async fn newer(store: &dyn ObjectStore, path: &str, action: &UnknownAction) -> LogError {
+async fn newer(store: &dyn ObjectStore, path: &str, action: &UnknownAction) -> LogError {
     // If the entry cannot be read now, the refusal stands all the same.
     let object = store.get_oldest(path).await.ok();
     let entry = object.and_then(|object| Entry::decode(action.n, &object.bytes).ok());

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::follow::Halt;
 use super::{Log, LogError};
 use crate::manifest::entry::{FoldPointer, sha256};
-use crate::manifest::fold::{Part, Root, pack, unpack};
+use crate::manifest::fold::{NAMES, Part, Root, pack, unpack};
 use crate::manifest::state::{Manifest, PartPointer};
 use crate::store::{Keep, StoreError};
 
@@ -14,8 +14,6 @@ use crate::store::{Keep, StoreError};
 const EVERY: u64 = 16;
 /// Parts read side by side.
 const AT_ONCE: usize = 16;
-/// Names under which a part is tried.
-const NAMES: usize = 2;
 
 impl Log {
     /// Writes a fold when the last one is far behind. It is only a shortcut, so a failure is no error:

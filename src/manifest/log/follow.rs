@@ -153,7 +153,7 @@ impl Log {
     }
 
     /// What `Manifest::apply` needs for an entry with a void.
-    pub(super) async fn without_range(&self, entry: &Entry, state: &Manifest) -> Result<Option<Manifest>, LogError> {
+    pub(crate) async fn without_range(&self, entry: &Entry, state: &Manifest) -> Result<Option<Manifest>, LogError> {
         match void_of(entry) {
             Some(void) if void.to < entry.n => self.without(entry.n, void, &state.voids).await,
             _ => Ok(None),

@@ -11,7 +11,6 @@ mod slot;
 use std::sync::Arc;
 
 pub use error::LogError;
-pub(crate) use error::newer;
 pub use propose::Proposed;
 pub(super) use slot::Slot;
 

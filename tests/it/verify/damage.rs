@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use tailrace::change::Second;
 use tailrace::replay::{Asked, Options, Point, plan};
 use tailrace::store::local::LocalStore;
 
