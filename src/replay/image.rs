@@ -6,7 +6,8 @@
 //!
 //! are held, beside what the sink holds: every object is put whole into memory to prove its SHA-256, one at a time,
 //! and of it only the columns and pages that are asked for are unpacked. Where one key or one image alone is
-//! larger than its bound, it is held all the same.
+//! larger than its bound, it is held all the same. The formula counts bytes in use; what the allocator keeps of bytes
+//! that were given back comes on top.
 //!
 //! Reading follows the result: with K bytes of keys (some 300 for each) and I bytes of images in the result, the
 //! objects are read ⌈K / `keys`⌉ times for the winners, and ⌈I / `images`⌉ times at most for their images. The
