@@ -19,8 +19,8 @@ use crate::change::{
     Text,
 };
 use crate::manifest::{
-    Action, BaseKind, BaseStarted, Definition, EpochStarted, GapReason, GapSpan, Heartbeat, Log, Manifest, Proposed,
-    Segments, SegmentsAdded, ShardOpened, Span,
+    Action, BaseKind, BaseStarted, Cause, Definition, EpochClosed, EpochStarted, GapReason, GapSpan, Heartbeat, Log,
+    Manifest, Proposed, Segments, SegmentsAdded, ShardClosed, ShardOpened, ShardReleased, Span,
 };
 use crate::platform::ids::Ids;
 use crate::platform::{clock, tasks};
@@ -297,6 +297,24 @@ async fn a_gap_while_it_is_taken_drops_the_base() {
     assert!(matches!(base.await.unwrap(), Err(BaseError::Spoilt(_))));
     let found = world.found().await;
     assert_eq!((found.intents.len(), found.bases.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_turned_off_before_the_base_is_complete_spoils_it_at_once() {
+    let mut world = World::begin().await;
+    let base = world.take(&CancellationToken::new());
+    world.idle(FLOOR.plus(4200)).await;
+    let (epoch, shard, through) = (1, ShardId::new("s"), world.last);
+    let closed = ShardClosed { epoch, shard: shard.clone(), through };
+    let actions = vec![
+        Action::ShardClosed(closed),
+        Action::ShardReleased(ShardReleased { epoch, shard }),
+        Action::EpochClosed(EpochClosed { epoch }),
+    ];
+    world.commit(actions).await;
+    let spoilt = clock::within(Duration::from_secs(30), base).await.expect("it would wait for ever").unwrap();
+    assert!(matches!(spoilt, Err(BaseError::Spoilt(unknown)) if unknown.cause == Cause::StreamOff));
+    assert_eq!(world.found().await.intents.len(), 0);
 }
 
 #[tokio::test]
