@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::CaptureInput;
 use super::batcher::{Batcher, Fingerprint};
 use super::buffer::Arrived;
 use super::committer::Committer;
@@ -24,7 +25,6 @@ use crate::change::Second;
 use crate::manifest::{EpochStarted, ShardKey};
 use crate::platform::aws::ServiceError;
 use crate::platform::clock::{Instant, now, sleep};
-use crate::platform::ids::Ids;
 use crate::segment::SegmentMeta;
 use crate::shard::SourceError;
 use crate::shard::StreamSource;
@@ -88,13 +88,13 @@ impl<'a> Pump<'a> {
     pub(super) fn new(
         committer: &'a mut Committer,
         uploader: &'a Uploader,
-        options: &'a CaptureOptions,
+        input: &'a CaptureInput,
         source: Arc<dyn StreamSource>,
         started: &EpochStarted,
-        ids: Ids,
         replaced: bool,
         stop: CancellationToken,
     ) -> Self {
+        let (options, ids) = (&input.options, input.ids.clone());
         let budget = Budget::new(options.budget);
         let stream = Arc::clone(&source);
         let settle = Duration::from_secs(options.settle_seconds().unsigned_abs());

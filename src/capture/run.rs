@@ -149,9 +149,8 @@ impl<'a> Run<'a> {
         let input = self.input;
         let replaced = self.stream.as_ref().is_some_and(|stream| stream.arn != started.stream_arn);
         let source = (input.streams)(&started.stream_arn);
-        let (options, ids) = (&input.options, input.ids.clone());
         let (committer, stop) = (&mut self.committer, stop.clone());
-        let mut pump = Pump::new(committer, &self.uploader, options, source, started, ids, replaced, stop);
+        let mut pump = Pump::new(committer, &self.uploader, input, source, started, replaced, stop);
         pump.goal = self.goal;
         pump.definition = Some(input.facts.definition.clone());
         let ending = pump.run().await;

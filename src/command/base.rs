@@ -303,7 +303,7 @@ mod tests {
             assert!(said.drain.is_cancelled());
             let Err(Short::Base(error)) = short else { panic!("{short:?}") };
             let failure = failure(&error, "orders", &stop);
-            assert_eq!(failure.exit, Exit::Interrupted);
+            assert_eq!(failure.exit, Exit::Terminated);
             assert!(failure.what.contains("stopped before"), "{failure}");
         }
     }

@@ -91,14 +91,6 @@ impl World {
         world
     }
 
-    /// A table whose log stands already.
-    pub(crate) async fn reopened(store: Arc<dyn ObjectStore>, table: TableIdentity) -> Self {
-        let ids = Ids::seeded(11);
-        let (log, manifest) = Log::open(Arc::clone(&store), &table, ids.clone()).await.unwrap();
-        let now = manifest.at.unwrap();
-        Self { store, table, log, manifest, now, items: BTreeMap::new(), ids, sequence: 100 }
-    }
-
     fn first(&self) -> Vec<Action> {
         let floor = CREATED.plus(-1);
         let checked = EmptyCheck {

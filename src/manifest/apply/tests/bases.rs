@@ -31,8 +31,8 @@ async fn a_base_begins_at_a_closed_second_with_no_gap_ahead() {
     all(vec![
         case(10, "an empty base has no intent", &idle(), vec![base_started(BaseKind::Empty, 500)]),
         case(10, "is not closed", &idle(), vec![base_started(KIND, 501)]),
-        case(10, "a gap reaches beyond closed_through", &ahead, vec![base_started(KIND, -1)]),
-        case(10, "a gap reaches beyond closed_through", &ahead, vec![base_started(BaseKind::Export, -1)]),
+        case(10, "a gap or border reaches beyond closed_through", &ahead, vec![base_started(KIND, -1)]),
+        case(10, "a gap or border reaches beyond closed_through", &ahead, vec![base_started(BaseKind::Export, -1)]),
     ])
     .await;
 }
