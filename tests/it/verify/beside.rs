@@ -178,7 +178,7 @@ async fn a_delete_marker_over_any_entry_is_told() {
 #[tokio::test]
 async fn a_segment_that_is_hidden_or_overwritten_is_told_and_read_all_the_same() {
     let world = versioned(23).await;
-    let meta = world.manifest.segments.values().next().unwrap().clone();
+    let meta = Arc::clone(world.manifest.segments.values().next().unwrap());
     assert!(meta.version_id.is_some());
     let path = world.log.path(&meta.path);
     let segments = tailrace::manifest::Segments::new(Arc::clone(&world.store), world.table.folder());
