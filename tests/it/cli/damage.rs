@@ -38,7 +38,11 @@ fn readers() -> Vec<Vec<&'static str>> {
 async fn an_archive_of_a_newer_format_is_refused_by_every_command() {
     let (shell, _world) = Shell::with_world(11).await;
     let text = std::fs::read_to_string(shell.path("archive/archive.json")).unwrap();
-    shell.write("archive/archive.json", text.replace("\"format\":1", "\"format\":2"));
+    // In every format it ends with its own hash.
+    let (body, _) = text.rsplit_once(",\"sha256\"").unwrap();
+    let body = body.replace("\"format\":1", "\"format\":2");
+    let hash = sha256(body.as_bytes());
+    shell.write("archive/archive.json", format!("{body},\"sha256\":\"{hash}\"}}\n"));
     let writers = [vec!["capture", "--table", "orders"], vec!["base", "--table", "orders"]];
     for command in readers().into_iter().chain(writers) {
         shell.refuses(&command, Exit::FormatNewer, &["format 2", "newer tailrace"]).await;
@@ -96,11 +100,13 @@ async fn damaged_bytes_are_refused_by_whoever_reads_them_and_found_by_verify() {
     bent[bytes.len() / 2] ^= 1;
     std::fs::write(&log, bent).unwrap();
     shell.refuses(&["verify", "--level", "log"], Exit::VerificationFailed, &[".entry", "damaged"]).await;
-    // Readers serve what stands before it, and say so.
+    // Readers serve what stands before it, and fail for what they cannot know.
     let ended = shell.run(&["list"]).await;
-    assert!(ended.is(0).err.contains("has no effect"), "{ended}");
-    let warned = shell.run(&["list", "--json"]).await;
-    assert_eq!(warned.lines()[0]["type"], "warning", "{warned}");
+    assert!(ended.is(Exit::VerificationFailed as i32).err.contains("has no effect"), "{ended}");
+    assert!(ended.out.contains("restorable"), "{ended}");
+    let listed = shell.run(&["list", "--json"]).await;
+    assert_eq!(listed.lines()[0]["type"], "table", "{listed}");
+    assert_eq!(listed.error()["code"], "verification_failed", "{listed}");
 }
 
 #[tokio::test]

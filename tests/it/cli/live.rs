@@ -162,14 +162,20 @@ async fn a_log_that_is_damaged_or_newer_gets_no_further_entry() {
 }
 
 #[tokio::test]
-async fn a_capture_on_a_full_disk_fails_and_the_next_one_goes_on() {
+async fn a_capture_on_a_full_disk_waits_or_fails_and_the_next_one_goes_on() {
     let dynamo = Dynamo::start().await;
     let shell = Shell::with_archive(&dynamo).await;
     begun(&dynamo, &shell).await;
     let before = files(shell.folder.path());
     put(&dynamo, "orders", "b", &"x".repeat(10_000)).await;
     let capture = ["capture", "--table", "orders", "--settle", "1s", "--flush-age", "100ms"];
-    let full = on_a_full_disk(&shell, 1, &capture).end().await;
+    // A service waits until somebody makes room; told to stop, it says that something is left.
+    let mut waiting = on_a_full_disk(&shell, 1, &capture);
+    waiting.until("File too large").await;
+    waiting.signal("TERM");
+    let ended = waiting.end().await;
+    assert!(ended.out.contains("the next run reads it again"), "{ended}");
+    let full = on_a_full_disk(&shell, 1, &[&capture[..], &["--once"]].concat()).end().await;
     full.is(Exit::Failure as i32);
     assert!(full.err.contains("File too large") && full.err.contains("mend what the store says"), "{full}");
     let after = files(shell.folder.path());

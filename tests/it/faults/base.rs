@@ -90,9 +90,15 @@ async fn one(case: Case) -> Option<String> {
     let met = faulty.mutations().get(usize::try_from(case.k).unwrap()).cloned();
     let taken = match &met {
         Some(path) if REFUSED.contains(&case.fault) && !path.contains("/fold/") => {
-            let error = first.expect("it lives").unwrap_err();
-            assert!(matches!(error, BaseError::Log(_) | BaseError::Store(_)), "{text}: {error}");
-            0
+            // Before the scan a person is told at once; then hours of reading are at stake, and it is waited out.
+            match first.expect("it lives") {
+                Err(error) if case.k == 0 => {
+                    assert!(matches!(error, BaseError::Log(_) | BaseError::Store(_)), "{text}: {error}");
+                    0
+                }
+                Ok(_) if case.k > 0 => 1,
+                other => panic!("{text}: {other:?}"),
+            }
         }
         Some(_) if DEATHS.contains(&case.fault) => {
             assert!(first.is_none(), "{text}");
@@ -109,7 +115,9 @@ async fn one(case: Case) -> Option<String> {
     assert_eq!(again.items, Table(Arc::clone(&scene.stream)).items().len() as u64, "{text}");
     scene.assert_sound(&text).await;
     let manifest = scene.place.manifest(&scene.table).await;
-    assert_eq!(manifest.intents.len(), 0, "{text}: {:?}", manifest.intents);
+    // Nobody can tell a run that died from one that still reads: its intent stands for two days.
+    let most = usize::from(DEATHS.contains(&case.fault)) - taken.min(usize::from(DEATHS.contains(&case.fault)));
+    assert!(manifest.intents.len() <= most, "{text}: {:?}", manifest.intents);
     // The empty one with which the stream began, what the first run took, and the second run's.
     let late = case.fault == Fault::Hung(Effect::Late(LATE));
     let bases = manifest.bases.len();

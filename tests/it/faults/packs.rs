@@ -14,7 +14,8 @@ async fn a_pack_whose_put_fails_is_written_by_the_next_run() {
         let path = faulty.mutations().pop().expect("a pack is due");
         assert_eq!(kind_of(&path), "pack");
         assert_eq!(first.is_none(), DEATHS.contains(&fault), "{fault:?}");
-        assert!(first.is_none_or(|done| done.is_err() == REFUSED.contains(&fault)), "{fault:?}");
+        // A pack is best effort: a put that may have failed is left to the next run.
+        assert!(first.is_none_or(|done| done.is_err() || !REFUSED.contains(&fault)), "{fault:?}");
         world.log.write_packs(world.manifest.next).await.unwrap();
         clock::sleep(SETTLED).await;
         let bytes = world.store.get(&path, None).await.unwrap().bytes;
