@@ -107,7 +107,7 @@ fn sources() -> Vec<Source> {
             let tests = code.lines().collect::<Vec<_>>();
             let plain = tests
                 .windows(2)
-                .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].trim_start().starts_with("mod "))
+                .position(|pair| pair[0].trim() == "#[cfg(test)]" && pair[1].contains("mod tests"))
                 .unwrap_or(tests.len());
             let path = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
             Source { path, text, code, plain }

@@ -44,6 +44,12 @@ impl CaptureOptions {
         i64::try_from(self.settle.as_secs()).unwrap_or(i64::MAX).max(1)
     }
 
+    /// Between two pages of a shard that is read up to its tip: a small part of the time that rows wait anyway.
+    #[must_use]
+    pub fn pace(&self) -> Duration {
+        (self.flush_age / 10).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+
     /// Between two listings of a table that is being read: an idle shard's heartbeat needs one newer than `settle`.
     #[must_use]
     pub fn listing_pace(&self) -> Duration {

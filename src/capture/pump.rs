@@ -98,7 +98,7 @@ impl<'a> Pump<'a> {
         let budget = Budget::new(options.budget);
         let stream = Arc::clone(&source);
         let settle = Duration::from_secs(options.settle_seconds().unsigned_abs());
-        let (readers, deliveries) = Readers::new(stream, started.keys.clone(), settle, budget, ids);
+        let (readers, deliveries) = Readers::new(stream, started.keys.clone(), (settle, options.pace()), budget, ids);
         let begun = now();
         Self {
             committer,

@@ -143,6 +143,8 @@ pub(super) struct Reading {
     pub(super) from: ReadFrom,
     /// How long a shard must be empty before it is idle.
     pub(super) settle: Duration,
+    /// How long it waits behind a page with records once it has caught up.
+    pub(super) pace: Duration,
     /// Its memory.
     pub(super) budget: Budget,
     /// Jitter.
@@ -172,10 +174,10 @@ pub(super) fn start(reading: Reading) -> CancellationToken {
 }
 
 async fn read(reading: Reading) {
-    let Reading { source, key, generation, keys, from, settle, budget, ids, to } = reading;
+    let Reading { source, key, generation, keys, from, settle, pace, budget, ids, to } = reading;
     let metered = Arc::new(Metered { source, budget, last: Mutex::new(None) });
     let stream: Arc<dyn StreamSource> = Arc::<Metered>::clone(&metered);
-    let mut tail = Tail::new(stream, key.id.clone(), keys, from, settle, ids);
+    let mut tail = Tail::new(stream, key.id.clone(), keys, from, (settle, pace), ids);
     let mut missing = 0;
     loop {
         let event = tail.step().await;

@@ -22,6 +22,7 @@ pub(super) struct Readers {
     source: Arc<dyn StreamSource>,
     keys: Arc<KeySchema>,
     settle: Duration,
+    pace: Duration,
     budget: Budget,
     ids: Ids,
     to: mpsc::Sender<Delivery>,
@@ -35,13 +36,13 @@ impl Readers {
     pub(super) fn new(
         source: Arc<dyn StreamSource>,
         keys: KeySchema,
-        settle: Duration,
+        (settle, pace): (Duration, Duration),
         budget: Budget,
         ids: Ids,
     ) -> (Self, mpsc::Receiver<Delivery>) {
         let (to, from) = mpsc::channel(QUEUE);
         let keys = Arc::new(keys);
-        (Self { source, keys, settle, budget, ids, to, running: BTreeMap::new(), generation: 0 }, from)
+        (Self { source, keys, settle, pace, budget, ids, to, running: BTreeMap::new(), generation: 0 }, from)
     }
 
     /// Whether the shard has a reader, also one that came to its end.
@@ -67,6 +68,7 @@ impl Readers {
             keys: Arc::clone(&self.keys),
             from: reader::position(shard.start, shard.through),
             settle: self.settle,
+            pace: self.pace,
             budget: self.budget.clone(),
             ids: self.ids.clone(),
             to: self.to.clone(),

@@ -15,6 +15,10 @@ use crate::platform::retry::Backoff;
 
 /// Between two pages of an idle shard: the first wait, and the longest. Empty calls are billed too.
 const IDLE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// A page whose last record is older than this is followed at once: the reader is behind, whatever the page's size.
+const FRESH: i64 = 60;
+/// The service gives at most so many records in a page: behind a full one there is more.
+const PAGE_RECORDS: usize = 1000;
 /// Between two tries of a failing call.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// Empty pages in a row before a shard may be called idle.
@@ -129,19 +133,22 @@ pub struct Tail {
     behind: Option<Sequence>,
     quiet: Option<Quiet>,
     retry: Backoff,
+    /// Between two pages of a shard that is read up to its tip: every call is billed, whatever it brings.
+    pace: Duration,
     idle_wait: Duration,
     due: Instant,
 }
 
 impl Tail {
-    /// A reader of `shard` that begins at `from`. `settle`: how long a shard must be empty before it is called idle.
+    /// A reader of `shard` that begins at `from`. `settle`: how long a shard must be empty before it is called idle;
+    /// `pace`: how long a reader that has caught up waits behind a page with records.
     #[must_use]
     pub fn new(
         source: Arc<dyn StreamSource>,
         shard: ShardId,
         keys: Arc<KeySchema>,
         from: ReadFrom,
-        settle: Duration,
+        (settle, pace): (Duration, Duration),
         ids: Ids,
     ) -> Self {
         Self {
@@ -154,6 +161,7 @@ impl Tail {
             behind: after(from),
             quiet: None,
             retry: Backoff::new(ids, RETRY_WAIT.0, RETRY_WAIT.1),
+            pace,
             idle_wait: IDLE_WAIT.0,
             due: now(),
         }
@@ -213,7 +221,8 @@ impl Tail {
         self.emitted = changes.last().map(|change| change.sequence).or(self.emitted);
         self.retry.reset();
         let idle = self.count_quiet(delivered == 0 && page.next.is_some(), page.at);
-        self.schedule(delivered == 0);
+        let behind = changes.last().is_some_and(|last| page.at.0.saturating_sub(last.changed_at.second().0) > FRESH);
+        self.schedule(delivered, behind);
         let from_trim_horizon = matches!(self.place, Place::At { first: true, .. });
         let null = page.next.is_none();
         self.place = page.next.map_or(Place::End, |iterator| Place::At { iterator, first: false });
@@ -237,13 +246,15 @@ impl Tail {
         quiet.pages >= IDLE_PAGES && quiet.last.0 - quiet.since.0 >= self.settle
     }
 
-    /// A page with records is followed at once; empty ones ever more slowly.
-    fn schedule(&mut self, empty: bool) {
-        if empty {
+    /// A page behind which more is sure to stand is followed at once, any other at the reader's pace; empty ones ever
+    /// more slowly.
+    fn schedule(&mut self, delivered: usize, behind: bool) {
+        if delivered == 0 {
             self.due = now() + self.idle_wait;
             self.idle_wait = (self.idle_wait * 2).min(IDLE_WAIT.1);
         } else {
-            self.due = now();
+            let at_once = behind || delivered >= PAGE_RECORDS;
+            self.due = if at_once { now() } else { now() + self.pace };
             self.idle_wait = IDLE_WAIT.0;
         }
     }

@@ -46,6 +46,7 @@ def options():
     parser.add_argument("--kills", type=int, default=2)
     parser.add_argument("--cuts", type=int, default=5)
     parser.add_argument("--captures", type=int, default=1, help="capture processes at once")
+    parser.add_argument("--flush-age", default="1s", help="of the captures; a longer one asks the server less often")
     parser.add_argument("--width", type=int, default=0, help="distinct keys (default: a fifth of the changes)")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--work", help="folder for outputs (default: a temporary one)")
@@ -124,7 +125,7 @@ class Run:
 
     def start_capture(self, i):
         log = open(os.path.join(self.work, f"capture-{i}.log"), "ab")
-        command = [self.o.binary, "capture", "--archive", self.archive, "--table", self.name, "--settle", "5s", "--flush-age", "1s"]
+        command = [self.o.binary, "capture", "--archive", self.archive, "--table", self.name, "--settle", "5s", "--flush-age", self.o.flush_age]
         return subprocess.Popen(command, stdout=log, stderr=log)
 
     def start_captures(self):

@@ -66,7 +66,14 @@ fn body(sequences: &[u32], next: Option<&str>) -> Result<String, SourceError> {
 fn tail(source: &Arc<Script>, from: ReadFrom) -> Tail {
     let keys = KeySchema(vec![KeyAttribute { name: "pk".to_owned(), kind: KeyType::S }]);
     let source: Arc<dyn StreamSource> = Arc::<Script>::clone(source);
-    Tail::new(source, ShardId::new("s"), Arc::new(keys), from, Duration::from_secs(120), Ids::seeded(1))
+    Tail::new(
+        source,
+        ShardId::new("s"),
+        Arc::new(keys),
+        from,
+        (Duration::from_secs(120), Duration::ZERO),
+        Ids::seeded(1),
+    )
 }
 
 async fn page_of(tail: &mut Tail) -> TailPage {
@@ -203,16 +210,21 @@ async fn a_shard_is_idle_after_ten_empty_pages_that_span_the_settling_time() {
 }
 
 #[tokio::test]
-async fn an_idle_shard_is_asked_ever_more_slowly_and_a_busy_one_at_once() {
+async fn an_idle_shard_is_asked_ever_more_slowly_and_one_with_more_at_once() {
     let source = Script::of(vec![]);
     let mut tail = tail(&source, ReadFrom::TrimHorizon);
     let waits: Vec<_> = (0..5)
         .map(|_| {
-            tail.schedule(true);
+            tail.schedule(0, false);
             (tail.due - now()).as_millis().div_ceil(100) * 100
         })
         .collect();
     assert_eq!(waits, [200, 400, 800, 1_000, 1_000]);
-    tail.schedule(false);
-    assert!(tail.due <= now());
+    tail.pace = Duration::from_secs(5);
+    tail.schedule(PAGE_RECORDS, false);
+    assert!(tail.due <= now(), "more stands behind a full page");
+    tail.schedule(1, true);
+    assert!(tail.due <= now(), "there is a backlog");
+    tail.schedule(PAGE_RECORDS - 1, false);
+    assert!(tail.due > now() + Duration::from_secs(4), "every call is billed");
 }

@@ -19,7 +19,14 @@ fn source(server: &StreamsServer) -> DynamoStream {
 fn tail(server: &StreamsServer, shard: &str, from: ReadFrom) -> Tail {
     let keys = KeySchema(vec![KeyAttribute { name: "pk".to_owned(), kind: KeyType::S }]);
     let source = Arc::new(source(server));
-    Tail::new(source, ShardId::new(shard), Arc::new(keys), from, Duration::from_secs(120), Ids::random())
+    Tail::new(
+        source,
+        ShardId::new(shard),
+        Arc::new(keys),
+        from,
+        (Duration::from_secs(120), Duration::ZERO),
+        Ids::random(),
+    )
 }
 
 async fn page(tail: &mut Tail) -> TailPage {

@@ -89,7 +89,7 @@ async fn a_written_item_comes_out_of_the_stream() {
         shard.id,
         Arc::new(facts.keys),
         ReadFrom::TrimHorizon,
-        Duration::from_secs(120),
+        (Duration::from_secs(120), Duration::ZERO),
         Ids::random(),
     );
     let mut changes = Vec::new();
