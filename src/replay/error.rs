@@ -2,9 +2,8 @@
 
 use super::plan::Refusal;
 use super::sink::SinkError;
-use crate::change::Second;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{LogError, ReadError, Unknown};
+use crate::manifest::{LogError, ReadError};
 use crate::store::StoreError;
 
 /// Why a replay stopped.
@@ -13,16 +12,6 @@ pub enum ReplayError {
     /// The manifest alone shows that there is no answer.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Reading showed items whose image at the point is unknown.
-    #[error("{items} items are unknown at {asked}: {unknown}")]
-    Unknown {
-        /// How many.
-        items: u64,
-        /// The point's second.
-        asked: Second,
-        /// The gap that hides one of them.
-        unknown: Unknown,
-    },
     /// No archived change has this event id or sequence number.
     #[error("no archived change has the {what} {value}")]
     NoSuchChange {
@@ -67,7 +56,6 @@ impl ReplayError {
     pub fn to_failure(&self, place: &str) -> Failure {
         let (exit, next) = match self {
             Self::Refused(refusal) => refused(refusal),
-            Self::Unknown { .. } => (Exit::Gap, "choose a time outside the gap".to_owned()),
             Self::NoSuchChange { .. } => (
                 Exit::OutsideCoverage,
                 "check it with `tailrace files` and the SQL that it prints, or name a time instead".to_owned(),

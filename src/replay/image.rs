@@ -20,11 +20,11 @@ use serde::Serialize;
 use super::error::ReplayError;
 use super::images::{self, Reach};
 use super::objects::Objects;
-use super::plan::{Plan, Way};
+use super::plan::Plan;
 use super::sink::{Item, Sink};
 use super::winners::{Stretch, Winner, Winners};
 use crate::change::KeyHash;
-use crate::manifest::{Segments, Unknown, unpacked};
+use crate::manifest::{Segments, unpacked};
 use crate::segment::{SegmentError, SegmentMeta, Tier, select};
 
 /// Items handed to the sink at once.
@@ -88,8 +88,7 @@ pub(super) async fn run(
     let mut reader = Reader::new(plan, segments, bounds);
     let mut pass_over = usize::try_from(given.items).unwrap_or(usize::MAX);
     let mut reach = Reach::new(bounds.images);
-    while let Some(Stretch { mut winners, hidden, hidden_by, .. }) = reader.next().await? {
-        refuse_hidden(plan, hidden, hidden_by)?;
+    while let Some(Stretch { mut winners, .. }) = reader.next().await? {
         let passed = pass_over.min(winners.len());
         pass_over -= passed;
         winners.drain(..passed);
@@ -117,27 +116,6 @@ async fn hand_over(mut items: impl Iterator<Item = Item> + Send, sink: &mut dyn 
         }
         sink.put(some).await?;
     }
-}
-
-/// Backward across a gap, single items may be hidden: known before a destination is made.
-///
-/// # Errors
-/// [`ReplayError::Unknown`], and what kept a segment from being read.
-pub(super) async fn judge(plan: &Plan, segments: &Segments, bounds: Bounds) -> Result<(), ReplayError> {
-    if plan.way == Way::Forward || plan.unknown.is_empty() {
-        return Ok(());
-    }
-    let mut reader = Reader::new(plan, segments, bounds);
-    let (mut items, mut first) = (0, None);
-    while let Some(stretch) = reader.next().await? {
-        items += stretch.hidden;
-        first = first.or(stretch.hidden_by);
-    }
-    refuse_hidden(plan, items, first)
-}
-
-fn refuse_hidden(plan: &Plan, items: u64, by: Option<Unknown>) -> Result<(), ReplayError> {
-    by.map_or(Ok(()), |unknown| Err(ReplayError::Unknown { items, asked: plan.point.horizon(), unknown }))
 }
 
 /// Reads the stretches of a plan, one after another.

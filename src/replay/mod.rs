@@ -21,29 +21,6 @@ use image::Bounds;
 
 use crate::manifest::{Log, Manifest, ReadError, Segments};
 
-/// Judges a plan before anything is made for it: backward across a gap, single items may be unknown. Gives the plan
-/// to run, which is another one if the archive changed meanwhile.
-///
-/// # Errors
-/// [`ReplayError`].
-pub async fn judge(
-    log: &Log,
-    manifest: &mut Manifest,
-    segments: &Segments,
-    mut plan: Plan,
-) -> Result<Plan, ReplayError> {
-    loop {
-        match image::judge(&plan, segments, Bounds::DEFAULT).await {
-            Ok(()) => return Ok(plan),
-            Err(ReplayError::Read(ReadError::Missing { path })) => {
-                refold(log, manifest, &path).await?;
-                plan = plan_again(manifest, &plan)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// Runs a plan into a sink and finishes it. `manifest` is the one that the plan was made from.
 ///
 /// An object that is gone may have been replaced since the log was read (a day was sealed, and its raw segments

@@ -53,7 +53,7 @@ pub struct Plan {
     pub is_final: bool,
     /// A change that belongs before the point may have been archived after it (see FORMAT, late rows).
     pub late: bool,
-    /// What is unknown between `after` and `until`; met only by backward plans, which judge it per item.
+    /// What is unknown between `after` and `until`: only backward plans meet any, and none behind the point.
     pub unknown: Vec<Unknown>,
 }
 
@@ -170,11 +170,16 @@ pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan,
     if point.forward_only() {
         return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
     }
-    // A gap that holds the point and the second after it hides every item.
-    if let Some(around) = unknown.iter().find(|unknown| unknown.from <= horizon && unknown.to > point.through) {
-        return Err(gap(around));
-    }
     let after = bases(manifest).filter(|base| base.base.complete_at > point.through).min_by_key(order);
+    // Up to that base: an item that nobody knows of may have lived at the point and vanished in a gap, so that one hides
+    // the whole table. Without a base, a gap around the point says more than that there is none.
+    let behind = match after {
+        Some(base) => unknown::meeting(&unknown, point.through, base.base.complete_at).next(),
+        None => unknown.iter().find(|unknown| unknown.from <= horizon && unknown.to > point.through),
+    };
+    if let Some(behind) = behind {
+        return Err(gap(behind));
+    }
     let Some(base) = after.filter(|base| has_old_images(manifest, horizon, base.base.complete_at)) else {
         return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
     };
@@ -319,7 +324,7 @@ impl fmt::Display for Plan {
         writeln!(f, "to read    {} rows, {} bytes", self.rows, self.bytes)?;
         writeln!(f, "covered    {} up to {}", self.watermark.words(), self.covered_through)?;
         for unknown in &self.unknown {
-            writeln!(f, "unknown    {unknown}; an item that needs it stops the replay")?;
+            writeln!(f, "unknown    {unknown}; passed by, from the snapshot after it")?;
         }
         if self.late {
             writeln!(f, "late       changes of this time were archived late: the table may have differed by them")?;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::plan::{Plan, Way};
 use crate::change::{ChangeKind, KeyHash, Second, Sequence, Text};
-use crate::manifest::{Unknown, unknown};
+use crate::manifest::unknown;
 use crate::segment::SegmentError;
 use crate::segment::select::{BaseKey, Position};
 
@@ -55,16 +55,6 @@ struct Candidate {
     base: Option<Place>,
 }
 
-/// The image of a key: where it lies, or that there is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
-    Lies(Lies),
-    /// No such item.
-    Absent,
-    /// A gap hides it.
-    Hidden(Unknown),
-}
-
 /// Where an image lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lies {
@@ -88,9 +78,6 @@ pub(super) struct Winner {
 pub(super) struct Stretch {
     /// Its items in order of key.
     pub(super) winners: Vec<Winner>,
-    /// Items that a gap hides, and the gap that hides the first of them.
-    pub(super) hidden: u64,
-    pub(super) hidden_by: Option<Unknown>,
     /// Where the next stretch begins, if there is one.
     pub(super) next: Option<KeyHash>,
 }
@@ -213,14 +200,7 @@ impl Winners {
         let mut stretch = Stretch { next: self.until, ..Stretch::default() };
         stretch.winners.reserve_exact(self.keys.len());
         for (key, candidate) in self.keys {
-            match verdict(&self.plan, &candidate) {
-                Verdict::Lies(lies) => stretch.winners.push(Winner { key, lies }),
-                Verdict::Absent => {}
-                Verdict::Hidden(unknown) => {
-                    stretch.hidden += 1;
-                    stretch.hidden_by.get_or_insert(unknown);
-                }
-            }
+            stretch.winners.extend(verdict(&self.plan, &candidate).map(|lies| Winner { key, lies }));
         }
         stretch
     }
@@ -249,7 +229,8 @@ fn known_unknown(plan: &Plan, row: &Position<'_>) -> Result<(), SegmentError> {
     Ok(())
 }
 
-fn verdict(plan: &Plan, candidate: &Candidate) -> Verdict {
+/// Where the item's image lies; none for one that is not there.
+fn verdict(plan: &Plan, candidate: &Candidate) -> Option<Lies> {
     match plan.way {
         Way::Forward => forward(candidate),
         Way::Backward => backward(plan, candidate),
@@ -257,28 +238,24 @@ fn verdict(plan: &Plan, candidate: &Candidate) -> Verdict {
 }
 
 /// The last change, else the base.
-fn forward(candidate: &Candidate) -> Verdict {
+fn forward(candidate: &Candidate) -> Option<Lies> {
     candidate.last.as_ref().map_or_else(|| from_base(candidate), after)
 }
 
-/// The last change if nothing is unknown since; else the image before the next one; else the base after both.
-fn backward(plan: &Plan, candidate: &Candidate) -> Verdict {
-    let meets = |after, through| unknown::meeting(&plan.unknown, after, through).next();
-    let through = plan.point.through;
-    if let Some(last) = candidate.last.as_ref().filter(|last| last.cut_at > plan.after)
-        && meets(last.cut_at.plus(-1), plan.point.horizon()).is_none()
-    {
+/// The last change if nothing is unknown since; else the image before the next one; else the base after both. Behind
+/// the point nothing is unknown, or there would be no plan.
+fn backward(plan: &Plan, candidate: &Candidate) -> Option<Lies> {
+    let horizon = plan.point.horizon();
+    let known_since = |last: &&Found| {
+        last.cut_at > plan.after && unknown::meeting(&plan.unknown, last.cut_at.plus(-1), horizon).next().is_none()
+    };
+    if let Some(last) = candidate.last.as_ref().filter(known_since) {
         return after(last);
     }
-    let hidden = match &candidate.next {
-        Some(next) => meets(through, next.cut_at),
-        None => meets(through, plan.until),
-    };
-    match (hidden, &candidate.next) {
-        (Some(unknown), _) => Verdict::Hidden(unknown.clone()),
-        (None, Some(next)) if next.kind == ChangeKind::Insert => Verdict::Absent,
-        (None, Some(next)) => Verdict::Lies(Lies::Old { of: next.place, before: day_before(plan, candidate, next) }),
-        (None, None) => from_base(candidate),
+    match &candidate.next {
+        Some(next) if next.kind == ChangeKind::Insert => None,
+        Some(next) => Some(Lies::Old { of: next.place, before: day_before(plan, candidate, next) }),
+        None => from_base(candidate),
     }
 }
 
@@ -294,10 +271,10 @@ fn day_before(plan: &Plan, candidate: &Candidate, next: &Found) -> Option<Place>
     (sealed_day(last.place) == Some(day)).then_some(last.place)
 }
 
-fn after(change: &Found) -> Verdict {
-    if change.kind == ChangeKind::Remove { Verdict::Absent } else { Verdict::Lies(Lies::New(change.place)) }
+fn after(change: &Found) -> Option<Lies> {
+    (change.kind != ChangeKind::Remove).then_some(Lies::New(change.place))
 }
 
-fn from_base(candidate: &Candidate) -> Verdict {
-    candidate.base.map_or(Verdict::Absent, |place| Verdict::Lies(Lies::Base(place)))
+fn from_base(candidate: &Candidate) -> Option<Lies> {
+    candidate.base.map(Lies::Base)
 }

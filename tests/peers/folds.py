@@ -86,7 +86,10 @@ def dump(m):
 def comparable(root, parts):
     """One text in which equal manifests are equal: lists whose order carries no meaning are sorted."""
     text = lambda value: json.dumps(value, sort_keys=True)
-    root = dict(root, shards=sorted(root["shards"], key=text), awaited=sorted(root["awaited"], key=text), gaps=sorted(root["gaps"], key=text),
+    # Sequence numbers are written as delivered, and compared as integers.
+    integers = lambda value: {k: str(int(v)) if k in ("start", "through") else v for k, v in value.items()}
+    numbered = lambda pairs: sorted(([key, integers(value)] for key, value in pairs), key=text)
+    root = dict(root, shards=numbered(root["shards"]), awaited=numbered(root["awaited"]), gaps=sorted(root["gaps"], key=text),
                 late=merged((second(i["from"]), second(i["to"])) for i in root["late"]))
     root.pop("parts", None)
     root.pop("version_id")

@@ -327,7 +327,8 @@ impl History {
             return Some(self.forward(base, asked_at));
         }
         let next = numbered().filter(|(_, base)| base.complete > asked_at).min_by_key(|(n, base)| (base.complete, *n));
-        let (_, next) = next.filter(|_| self.both_images)?;
+        // A gap in between hides items that nobody knows of.
+        let (_, next) = next.filter(|(_, next)| self.both_images && !self.meets(asked_at, next.complete))?;
         let clear = |base: &&Taken| base.fence < asked_at && !self.meets(base.fence, asked_at);
         let fence = self.bases.iter().filter(clear).map(|base| base.fence).max();
         let mut images = Images::new();
@@ -339,9 +340,8 @@ impl History {
                 (Some(last), _) if !self.meets(last.cut.plus(-1), asked_at) => {
                     last.new.map(|version| image(key, version))
                 }
-                (_, Some(first)) if !self.meets(asked_at, first.cut) => first.old.map(|version| image(key, version)),
-                (_, None) if !self.meets(asked_at, next.complete) => next.rows.get(&pk(key)).cloned(),
-                _ => return None,
+                (_, Some(first)) => first.old.map(|version| image(key, version)),
+                (_, None) => next.rows.get(&pk(key)).cloned(),
             };
             images.extend(version.map(|image| (pk(key), image)));
         }

@@ -112,7 +112,6 @@ impl Archive {
         let plan = plan(&self.manifest, Point::at(at), Options::default())?;
         let segments = Segments::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, "table".to_owned());
         let (mut kept, mut total) = (Kept::default(), Total::default());
-        image::judge(&plan, &segments, bounds).await?;
         image::run(&plan, &segments, bounds, &mut kept, &mut total).await?;
         Ok(kept.0.into_iter().map(|item| (item.pk.as_str().to_owned(), item.image.as_str().to_owned())).collect())
     }
