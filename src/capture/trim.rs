@@ -136,4 +136,78 @@ mod tests {
         let (_, unknown) = barred(shard(500_000, 499_999), None, W);
         assert_eq!(unknown.from, Second(-900));
     }
+
+    #[derive(serde::Deserialize)]
+    struct Vectors<C> {
+        cases: Vec<C>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct TrimCase {
+        why: String,
+        at: Second,
+        cut: Second,
+        floor: Second,
+        sure: Option<Second>,
+        first_cut: Option<Second>,
+        not_found: bool,
+        gap: Option<GapCase>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct GapCase {
+        from_cut: Second,
+        to_cut: Second,
+        cut: Second,
+        floor: Second,
+        late: Interval,
+    }
+
+    #[test]
+    fn the_trim_rule_is_that_of_the_published_vectors() {
+        let file = include_str!("../../schemas/vectors/trim.json");
+        let vectors: Vectors<TrimCase> = serde_json::from_str(file).unwrap();
+        assert!(vectors.cases.len() >= 10);
+        for case in vectors.cases {
+            let shard = Stamper { cut: case.cut, floor: case.floor, epoch_floor: Second(0) };
+            let loss = match (case.not_found, complete(case.sure, case.at)) {
+                (true, _) => Some(not_found(shard, case.at)),
+                (false, true) => None,
+                (false, false) => Some(possibly_trimmed(shard, case.at, case.first_cut.map(Second::micros))),
+            };
+            let found = loss.map(|loss| (loss.gap.from_cut, loss.gap.to_cut, loss.cut, loss.floor, loss.late()));
+            let expected = case.gap.map(|gap| (gap.from_cut, gap.to_cut, gap.cut, gap.floor, gap.late));
+            assert_eq!(found, expected, "{}", case.why);
+        }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct BarredCase {
+        why: String,
+        at: Second,
+        floor: Second,
+        sure: Option<Second>,
+        epoch_floor: Second,
+        from_cut: Second,
+        to_cut: Second,
+        late: Interval,
+    }
+
+    #[test]
+    fn the_gap_of_a_barred_shard_is_that_of_the_published_vectors() {
+        let file = include_str!("../../schemas/vectors/barred.json");
+        let vectors: Vectors<BarredCase> = serde_json::from_str(file).unwrap();
+        assert!(vectors.cases.len() >= 3);
+        for case in vectors.cases {
+            let shard = Stamper { cut: case.floor, floor: case.floor, epoch_floor: case.epoch_floor };
+            let (loss, late) = barred(shard, case.sure, case.at);
+            assert_eq!(
+                (loss.gap.from_cut, loss.gap.to_cut, late),
+                (case.from_cut, case.to_cut, case.late),
+                "{}",
+                case.why
+            );
+            assert_eq!((loss.cut, loss.floor), (shard.cut, shard.floor), "{}", case.why);
+        }
+    }
 }

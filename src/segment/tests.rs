@@ -115,35 +115,76 @@ fn published_columns_are_those_of_the_code() {
     }
 }
 
+fn fixed(value: &Value) -> Option<[u8; 16]> {
+    value.as_str().map(|text| hex::decode(text).unwrap().try_into().unwrap())
+}
+
+/// A row as the vectors write it; what a file leaves out is null.
+fn row(json: &Value) -> Row {
+    let text = |name: &str| json[name].as_str().map(Text::from);
+    Row {
+        key_hash: fixed(&json["key_hash"]).map(KeyHash),
+        pk: text("pk"),
+        sk: text("sk"),
+        kind: ChangeKind::from_word(json["kind"].as_str().unwrap()).unwrap(),
+        changed_at: Micros(json["changed_at"].as_i64().unwrap()),
+        cut_at: Micros(json["cut_at"].as_i64().unwrap()).second(),
+        epoch: u32::try_from(json["epoch"].as_u64().unwrap()).unwrap(),
+        shard_rank: u32::try_from(json["shard_rank"].as_u64().unwrap_or_default()).unwrap(),
+        sequence: Sequence::parse(json["sequence"].as_str().unwrap()).unwrap(),
+        shard_id: ShardId::new(json["shard_id"].as_str().unwrap()),
+        event_id: text("event_id"),
+        size_bytes: json["size_bytes"].as_i64(),
+        actor: text("actor"),
+        new_image: text("new_image"),
+        old_image: text("old_image"),
+        old_delta: text("old_delta"),
+        new_digest: fixed(&json["new_digest"]).map(u128::from_be_bytes),
+        old_digest: fixed(&json["old_digest"]).map(u128::from_be_bytes),
+    }
+}
+
+fn base_row(json: &Value) -> BaseRow {
+    BaseRow {
+        key_hash: KeyHash(fixed(&json["key_hash"]).unwrap()),
+        pk: Text::from(json["pk"].as_str().unwrap()),
+        sk: json["sk"].as_str().map(Text::from),
+        image: Text::from(json["image"].as_str().unwrap()),
+        image_digest: u128::from_be_bytes(fixed(&json["image_digest"]).unwrap()),
+    }
+}
+
+fn vectors(file: &str, least: usize) -> Vec<Value> {
+    let file: Value = serde_json::from_str(file).unwrap();
+    let cases = file["cases"].as_array().unwrap().clone();
+    assert!(cases.len() >= least);
+    cases
+}
+
+fn rows_of<R>(case: &Value, row: fn(&Value) -> R) -> Vec<R> {
+    case["rows"].as_array().unwrap().iter().map(row).collect()
+}
+
 #[test]
 fn row_digests_are_those_of_the_vectors() {
-    let file: Value = serde_json::from_str(include_str!("../../schemas/vectors/row_digest.json")).unwrap();
-    let cases = file["cases"].as_array().unwrap();
-    assert!(cases.len() >= 4);
-    let fixed = |value: &Value| value.as_str().map(|text| <[u8; 16]>::try_from(hex::decode(text).unwrap()).unwrap());
-    for case in cases {
-        let row = |json: &Value| Row {
-            key_hash: fixed(&json["key_hash"]).map(KeyHash),
-            pk: None,
-            sk: None,
-            kind: ChangeKind::from_word(json["kind"].as_str().unwrap()).unwrap(),
-            changed_at: Micros(json["changed_at"].as_i64().unwrap()),
-            cut_at: Micros(json["cut_at"].as_i64().unwrap()).second(),
-            epoch: u32::try_from(json["epoch"].as_u64().unwrap()).unwrap(),
-            shard_rank: 0,
-            sequence: Sequence::parse(json["sequence"].as_str().unwrap()).unwrap(),
-            shard_id: ShardId::new(json["shard_id"].as_str().unwrap()),
-            event_id: None,
-            size_bytes: None,
-            actor: None,
-            new_image: json["new_image"].as_str().map(Text::from),
-            old_image: None,
-            old_delta: None,
-            new_digest: None,
-            old_digest: fixed(&json["old_digest"]).map(u128::from_be_bytes),
+    for case in vectors(include_str!("../../schemas/vectors/row_digest.json"), 4) {
+        let found = digest::changes(&rows_of(&case, row));
+        assert_eq!(format!("{found:032x}"), case["digest"].as_str().unwrap());
+    }
+    for case in vectors(include_str!("../../schemas/vectors/base_row_digest.json"), 4) {
+        let found = digest::base(&rows_of(&case, base_row));
+        assert_eq!(format!("{found:032x}"), case["digest"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn roots_over_rows_are_those_of_the_vectors() {
+    for case in vectors(include_str!("../../schemas/vectors/rows_root.json"), 8) {
+        let found = match case["of"].as_str().unwrap() {
+            "base" => digest::base_root(&rows_of(&case, base_row)),
+            _ => digest::changes_root(&rows_of(&case, row)),
         };
-        let rows: Vec<Row> = case["rows"].as_array().unwrap().iter().map(row).collect();
-        assert_eq!(format!("{:032x}", digest::changes(&rows)), case["digest"].as_str().unwrap());
+        assert_eq!(hex::encode(found), case["root"].as_str().unwrap());
     }
 }
 

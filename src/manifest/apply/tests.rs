@@ -6,6 +6,7 @@ mod epochs;
 mod seals;
 mod segments;
 mod shards;
+mod times;
 mod voids;
 
 use crate::manifest::fixture::{Scribe, at, memory, open, slot};
