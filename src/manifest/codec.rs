@@ -2,56 +2,77 @@
 //!
 //! What each of ours asks of a program that does not know it. Whatever decides an image, or up to when it is
 //! final, needs readers; bookkeeping of the stream needs writers only; the rest may be carried along.
-//!
-//! | action | need |
-//! |---|---|
-//! | `epoch_started`, `epoch_closed`, `segments`, `heartbeat`, `seal`, `base`, `void` | read |
-//! | `shard_awaited`, `shard_opened`, `shard_closed`, `shard_released` | write |
-//! | `seal_started`, `base_started`, `intent_abandoned`, `collect` | write |
-//! | `definition`, `gap_acknowledged`, `coverage_ended` | none |
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::action::{Action, Need};
+use super::action::{Action, CoverageEnded, Need};
+
+/// What each of our actions asks.
+const NEEDS: &[(&str, Need)] = &[
+    ("epoch_started", Need::Read),
+    ("epoch_closed", Need::Read),
+    ("segments", Need::Read),
+    ("heartbeat", Need::Read),
+    ("seal", Need::Read),
+    ("base", Need::Read),
+    ("void", Need::Read),
+    ("shard_awaited", Need::Write),
+    ("shard_opened", Need::Write),
+    ("shard_closed", Need::Write),
+    ("shard_released", Need::Write),
+    ("seal_started", Need::Write),
+    ("base_started", Need::Write),
+    ("intent_abandoned", Need::Write),
+    ("collect", Need::Write),
+    ("definition", Need::None),
+    ("gap_acknowledged", Need::None),
+    ("coverage_ended", Need::None),
+];
+/// Why coverage may end.
+const ENDS: [&str; 3] = ["table_deleted", "stream_disabled", "unselected"];
+
+fn need_of(name: &str) -> Option<Need> {
+    NEEDS.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)
+}
 
 /// The members that every action has.
 #[derive(Deserialize)]
 struct Head {
     action: String,
-    #[serde(default)]
-    need: Need,
+    need: Option<Need>,
 }
 
 /// The JSON of an action: its name, its need, then its members in the order of the schema.
 pub(super) fn encode(action: &Action) -> Result<Box<RawValue>, serde_json::Error> {
     let json = match action {
         Action::Unknown { json, .. } => json.clone(),
-        Action::EpochStarted(body) => own("epoch_started", Need::Read, body)?,
-        Action::EpochClosed(body) => own("epoch_closed", Need::Read, body)?,
-        Action::ShardAwaited(body) => own("shard_awaited", Need::Write, body)?,
-        Action::ShardOpened(body) => own("shard_opened", Need::Write, body)?,
-        Action::ShardClosed(body) => own("shard_closed", Need::Write, body)?,
-        Action::ShardReleased(body) => own("shard_released", Need::Write, body)?,
-        Action::Segments(body) => own("segments", Need::Read, body)?,
-        Action::Heartbeat(body) => own("heartbeat", Need::Read, body)?,
-        Action::Definition(body) => own("definition", Need::None, body)?,
-        Action::SealStarted(body) => own("seal_started", Need::Write, body)?,
-        Action::Seal(body) => own("seal", Need::Read, body)?,
-        Action::BaseStarted(body) => own("base_started", Need::Write, body)?,
-        Action::Base(body) => own("base", Need::Read, body)?,
-        Action::IntentAbandoned(body) => own("intent_abandoned", Need::Write, body)?,
-        Action::GapAcknowledged(body) => own("gap_acknowledged", Need::None, body)?,
-        Action::Void(body) => own("void", Need::Read, body)?,
-        Action::Collect(body) => own("collect", Need::Write, body)?,
-        Action::CoverageEnded(body) => own("coverage_ended", Need::None, body)?,
+        Action::EpochStarted(body) => own("epoch_started", body)?,
+        Action::EpochClosed(body) => own("epoch_closed", body)?,
+        Action::ShardAwaited(body) => own("shard_awaited", body)?,
+        Action::ShardOpened(body) => own("shard_opened", body)?,
+        Action::ShardClosed(body) => own("shard_closed", body)?,
+        Action::ShardReleased(body) => own("shard_released", body)?,
+        Action::Segments(body) => own("segments", body)?,
+        Action::Heartbeat(body) => own("heartbeat", body)?,
+        Action::Definition(body) => own("definition", body)?,
+        Action::SealStarted(body) => own("seal_started", body)?,
+        Action::Seal(body) => own("seal", body)?,
+        Action::BaseStarted(body) => own("base_started", body)?,
+        Action::Base(body) => own("base", body)?,
+        Action::IntentAbandoned(body) => own("intent_abandoned", body)?,
+        Action::GapAcknowledged(body) => own("gap_acknowledged", body)?,
+        Action::Void(body) => own("void", body)?,
+        Action::Collect(body) => own("collect", body)?,
+        Action::CoverageEnded(body) => own("coverage_ended", body)?,
     };
     RawValue::from_string(json)
 }
 
-fn own(name: &str, need: Need, body: &impl Serialize) -> Result<String, serde_json::Error> {
+fn own(name: &str, body: &impl Serialize) -> Result<String, serde_json::Error> {
+    let need = need_of(name).unwrap_or_default();
     let (need, body) = (serde_json::to_string(&need)?, serde_json::to_string(body)?);
     // Every body has members, so what follows its brace continues the object.
     Ok(format!(r#"{{"action":"{name}","need":{need},{}"#, &body[1..]))
@@ -60,6 +81,11 @@ fn own(name: &str, need: Need, body: &impl Serialize) -> Result<String, serde_js
 /// The action that `json` spells; a name that is not ours is kept as it lies.
 pub(super) fn decode(json: &RawValue) -> Result<Action, serde_json::Error> {
     let head: Head = serde_json::from_str(json.get())?;
+    if let (Some(known), Some(said)) = (need_of(&head.action), head.need)
+        && known != said
+    {
+        return Err(serde::de::Error::custom(format!("{} with another need than its own", head.action)));
+    }
     Ok(match head.action.as_str() {
         "epoch_started" => Action::EpochStarted(body(json)?),
         "epoch_closed" => Action::EpochClosed(body(json)?),
@@ -78,9 +104,16 @@ pub(super) fn decode(json: &RawValue) -> Result<Action, serde_json::Error> {
         "gap_acknowledged" => Action::GapAcknowledged(body(json)?),
         "void" => Action::Void(body(json)?),
         "collect" => Action::Collect(body(json)?),
-        "coverage_ended" => Action::CoverageEnded(body(json)?),
-        _ => Action::Unknown { name: head.action, need: head.need, json: json.get().to_owned() },
+        "coverage_ended" => Action::CoverageEnded(ending(body(json)?)?),
+        _ => Action::Unknown { name: head.action, need: head.need.unwrap_or_default(), json: json.get().to_owned() },
     })
+}
+
+fn ending(ended: CoverageEnded) -> Result<CoverageEnded, serde_json::Error> {
+    if ENDS.contains(&ended.reason.as_str()) {
+        return Ok(ended);
+    }
+    Err(serde::de::Error::custom(format!("coverage ends for no such reason as {}", ended.reason)))
 }
 
 /// The members but `action` and `need`; one more than the action has is refused.

@@ -89,7 +89,7 @@ impl Manifest {
 
     pub(super) fn part(&self, day: &str) -> Part {
         let paths = |set: &BTreeSet<String>| set.iter().filter(|path| day_of(path) == day).cloned().collect();
-        let sealed = self.sealed.iter().filter(|(day, _)| day.get(..10) == Some(day));
+        let sealed = self.sealed.iter().filter(|(sealed, _)| sealed.as_str() == day);
         Part {
             v: VERSION,
             day: day.to_owned(),

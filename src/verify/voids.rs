@@ -39,7 +39,7 @@ impl<F, P> Scrub<'_, F, P> {
         let mut n = state.next;
         while let Slot::Filled { object, .. } = slots.next().await? {
             let range = Entry::decode(n, &object.bytes).ok().and_then(|entry| void_of(&entry).map(range_of));
-            if let Some(range) = range.filter(|range| range.contains(&bad)) {
+            if let Some(range) = range.filter(|range| range.contains(&bad) && *range.end() < n) {
                 let passage = Passage { range, at: n };
                 if self.holds(state, &passage).await? {
                     return Ok(Some(passage));

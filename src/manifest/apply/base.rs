@@ -36,9 +36,10 @@ impl Manifest {
         let mut named = BTreeSet::new();
         for meta in &base.segments {
             hold(8, named.insert(&meta.path), || format!("{} is named twice", meta.path))?;
-            let shape = meta.tier == Tier::Base && meta.path.starts_with("base/") && meta.rows_root.is_some();
+            let rooted = meta.rows_root.is_some() && meta.bucket.is_some();
+            let shape = meta.tier == Tier::Base && meta.path.starts_with("base/") && rooted;
             hold(10, shape && intent_of(&meta.path) == base.intent, || format!("{} is no output", meta.path))?;
-            hold(8, !self.is_used(&meta.path), || format!("{} was named before", meta.path))?;
+            self.unused(&meta.path)?;
         }
         self.bases.push(Base { n: context.entry.n, base: base.clone() });
         Ok(())
@@ -77,7 +78,7 @@ impl Manifest {
                 && checked.not_restored
                 && checked.no_replicas
         });
-        let empty = base.kind == BaseKind::Empty && base.segments.is_empty();
+        let empty = base.kind == BaseKind::Empty && base.segments.is_empty() && self.bases.is_empty();
         hold(10, valid && empty, || "the empty base is not valid here".to_owned())
     }
 }

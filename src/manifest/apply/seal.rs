@@ -57,7 +57,8 @@ impl Manifest {
             let shape = meta.tier.is_sealed()
                 && meta.dt == started.day
                 && meta.path.starts_with(&folder)
-                && meta.rows_root.is_some();
+                && meta.rows_root.is_some()
+                && meta.bucket.is_some();
             hold(10, shape && intent_of(&meta.path) == Some(seal.intent), || {
                 format!("{} is no output of entry {}", meta.path, seal.intent)
             })?;

@@ -38,13 +38,20 @@ impl Manifest {
 
     /// 8: a path is added once, and never after it was collected or un-named.
     pub(super) fn add_segment(&mut self, meta: &SegmentMeta) -> Held {
-        hold(8, !self.is_used(&meta.path), || format!("{} was named before", meta.path))?;
+        self.unused(&meta.path)?;
         self.touch(&meta.path);
         self.segments.insert(meta.path.as_str().into(), Arc::new(meta.clone()));
         Ok(())
     }
 
-    pub(super) fn is_used(&self, path: &str) -> bool {
+    /// 8, and that the path stays in the table's folder.
+    pub(super) fn unused(&self, path: &str) -> Held {
+        let inside = path.split('/').all(|part| !["", ".", ".."].contains(&part));
+        hold(8, inside, || format!("{path} leads out of the table's folder"))?;
+        hold(8, !self.is_used(path), || format!("{path} was named before"))
+    }
+
+    fn is_used(&self, path: &str) -> bool {
         self.segments.contains_key(path)
             || self.sealed.values().any(|inputs| inputs.binary_search_by(|input| input.as_str().cmp(path)).is_ok())
             || self.bases.iter().any(|base| base.base.segments.iter().any(|meta| meta.path == path))

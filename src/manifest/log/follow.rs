@@ -171,8 +171,11 @@ impl Log {
         while state.next < n {
             let at = state.next;
             let slot = feed.next().await?.ok_or(LogError::Hole { n: at })?;
+            // A void that takes nothing out beside what is out already holds at its place, too.
             let had_effect = earlier.iter().any(|void| void.n == at);
-            if !state.apply_without(&slot, skips(at), had_effect) {
+            let idle = |void: &Void| (void.from..=void.to).all(skips) && void.from <= void.to && void.to < at;
+            let holds = had_effect || slot.entry.as_ref().ok().and_then(void_of).is_some_and(idle);
+            if !state.apply_without(&slot, skips(at), holds) {
                 return Ok(None);
             }
         }
@@ -192,13 +195,13 @@ impl Log {
 impl Manifest {
     /// Applies what stands in the next slot. A `skipped` one counts with its number and bytes only, whatever they are: the
     /// next entry that is not skipped binds them. False, and the manifest is of no use, if the log is not valid so.
-    fn apply_without(&mut self, slot: &Slot, skipped: bool, void_had_effect: bool) -> bool {
+    fn apply_without(&mut self, slot: &Slot, skipped: bool, void_holds: bool) -> bool {
         match &slot.entry {
             _ if skipped => {
                 self.step(&slot.stored);
                 true
             }
-            Ok(entry) if void_had_effect => {
+            Ok(entry) if void_holds => {
                 entry.prev_sha256 == self.tail_sha256 && self.void_again(entry, &slot.stored).is_ok()
             }
             Ok(entry) => self.apply_in_place(entry, &slot.stored, None).is_ok(),

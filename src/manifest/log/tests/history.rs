@@ -188,7 +188,7 @@ impl Chance<'_> {
         Some(vec![match self.below(4) {
             0 => unknown(&self.name('u'), Some("none")),
             1 => Action::Definition(Definition { at: at(self.below(1000)), table }),
-            2 => Action::CoverageEnded(CoverageEnded { reason: self.name('r') }),
+            2 => Action::CoverageEnded(CoverageEnded { reason: "unselected".into() }),
             _ => acknowledged(&self.manifest.gaps.first()?.id.to_string()),
         }])
     }
