@@ -239,7 +239,7 @@ class Archive:
         if change_root:
             change_root(root)
         named = []
-        for day, part in parts.items():
+        for day, part in sorted(parts.items()):
             if change_part:
                 change_part(part)
             blob = pa.compress(json.dumps(part).encode(), "zstd", asbytes=True)
