@@ -2,7 +2,7 @@
 //!
 //! All from the SDK's own chain; endpoints come from `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` and
 //! so on, or from the profile. Beside it lies what all `DynamoDB` clients share: what an error means ([`ServiceError`]),
-//! what is taken from a response beside the SDK ([`answer`]), and items as the SDK wants them ([`attribute`]).
+//! what is taken from a response beside the SDK (`answer`), and items as the SDK wants them (`attribute`).
 
 pub(crate) mod answer;
 pub(crate) mod attribute;
