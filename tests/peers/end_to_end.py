@@ -198,6 +198,15 @@ class Run:
         self.differ(f"replay at {name}", truth, self.items_of(out))
         self.differ(f"the independent replayer at {name}", truth, {k: canonical.plain_item(v) for k, v in theirs.items()})
 
+    def snapshot(self, writer):
+        """A base of the table as it ended: both replayers give the model's last items, and every check holds with it."""
+        patience = ["--settle", "5s", "--flush-age", "1s", "--slack", "5s"]
+        self.tailrace("base", "--table", self.name, *patience, "--read-units", "100000")
+        self.tailrace("verify")
+        self.table = replayer.Table(self.archive, self.name)
+        replayer.check(self.table)
+        self.compare((writer.changes, self.table.manifest.closed_through, writer.snapshot()), "base", self.sequences())
+
     def items_of(self, path):
         """The items of a replayed file, by key; a key that stands twice is a failure."""
         found = {}
@@ -237,6 +246,7 @@ class Run:
         self.exactly_once(sequences)
         for number, cut in enumerate(cuts):
             self.compare(cut, number, sequences)
+        self.snapshot(writer)
         manifest = self.table.manifest
         return dict(
             changes=writer.changes, kills=self.killed, captures=self.o.captures, cuts=len(cuts), by=self.o.by,
