@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tailrace::change::{Second, Sequence, ShardId, TableIdentity};
-use tailrace::manifest::action::EmptyCheck;
 use tailrace::manifest::{
-    Action, BaseCommitted, BaseKind, Entry, EpochStarted, FoldPointer, Heartbeat, Log, Manifest, Proposed,
-    SegmentsAdded, ShardClosed, ShardOpened, ShardReleased, Span, Writer, entry,
+    Action, Entry, FoldPointer, Heartbeat, Log, Manifest, Proposed, SegmentsAdded, ShardClosed, ShardOpened,
+    ShardReleased, Span, Writer, entry,
 };
 use tailrace::platform::ids::Ids;
 use tailrace::segment::{SegmentMeta, Tier};
 use tailrace::store::archive::{self, Modes};
 use tailrace::store::{Keep, ObjectStore};
 
-use super::world::{CREATED, identity, keys};
+use super::world::{CREATED, begun, empty_base, identity};
 
 /// Changes in a minute that has some.
 const ROWS: u64 = 40;
@@ -200,32 +199,6 @@ impl LongLog {
         };
         Action::Segments(SegmentsAdded { segments: vec![meta], spans: vec![span] })
     }
-}
-
-fn begun() -> Action {
-    Action::EpochStarted(EpochStarted {
-        epoch: 1,
-        stream_arn: "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/1".to_owned(),
-        view_type: "NEW_AND_OLD_IMAGES".to_owned(),
-        keys: keys(),
-        created: CREATED,
-        floor: CREATED.plus(-1),
-    })
-}
-
-fn empty_base(at: Second) -> Action {
-    let (not_restored, no_replicas) = (true, true);
-    let checked = EmptyCheck { table_created: CREATED, stream_created: CREATED, at, not_restored, no_replicas };
-    let floor = CREATED.plus(-1);
-    Action::Base(BaseCommitted {
-        intent: None,
-        kind: BaseKind::Empty,
-        fence: floor,
-        complete_at: floor,
-        name: None,
-        checked: Some(checked),
-        segments: Vec::new(),
-    })
 }
 
 fn shard(number: u64) -> ShardId {

@@ -93,31 +93,9 @@ impl World {
 
     fn first(&self) -> Vec<Action> {
         let floor = CREATED.plus(-1);
-        let checked = EmptyCheck {
-            table_created: CREATED,
-            stream_created: CREATED,
-            at: self.now,
-            not_restored: true,
-            no_replicas: true,
-        };
         vec![
-            Action::EpochStarted(EpochStarted {
-                epoch: 1,
-                stream_arn: "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/1".to_owned(),
-                view_type: "NEW_AND_OLD_IMAGES".to_owned(),
-                keys: keys(),
-                created: CREATED,
-                floor,
-            }),
-            Action::Base(BaseCommitted {
-                intent: None,
-                kind: BaseKind::Empty,
-                fence: floor,
-                complete_at: floor,
-                name: None,
-                checked: Some(checked),
-                segments: Vec::new(),
-            }),
+            begun(),
+            empty_base(self.now),
             Action::ShardOpened(ShardOpened {
                 epoch: 1,
                 shard: shard(),
@@ -294,6 +272,34 @@ impl World {
             self.idle().await;
         }
     }
+}
+
+/// The epoch that every log here begins with.
+pub(crate) fn begun() -> Action {
+    Action::EpochStarted(EpochStarted {
+        epoch: 1,
+        stream_arn: "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/1".to_owned(),
+        view_type: "NEW_AND_OLD_IMAGES".to_owned(),
+        keys: keys(),
+        created: CREATED,
+        floor: CREATED.plus(-1),
+    })
+}
+
+/// The table was empty when archiving began, as was seen at `at`.
+pub(crate) fn empty_base(at: Second) -> Action {
+    let (not_restored, no_replicas) = (true, true);
+    let checked = EmptyCheck { table_created: CREATED, stream_created: CREATED, at, not_restored, no_replicas };
+    let floor = CREATED.plus(-1);
+    Action::Base(BaseCommitted {
+        intent: None,
+        kind: BaseKind::Empty,
+        fence: floor,
+        complete_at: floor,
+        name: None,
+        checked: Some(checked),
+        segments: Vec::new(),
+    })
 }
 
 pub(crate) fn shard() -> ShardId {

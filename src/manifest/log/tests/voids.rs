@@ -15,6 +15,17 @@ async fn log_of(entries: Vec<Vec<Action>>) -> (Arc<dyn ObjectStore>, Log, Manife
     (store, log, manifest)
 }
 
+/// A shard's rows in entries 1, 2 and 3.
+async fn log_of_three_rows() -> (Arc<dyn ObjectStore>, Log, Manifest) {
+    log_of(vec![
+        begin(),
+        vec![rows("a", THROUGH, 109, 700)],
+        vec![rows("a", 109, 119, 800)],
+        vec![rows("a", 119, 129, 900)],
+    ])
+    .await
+}
+
 /// Commits a void, and sees that a reader from entry 0 and one from the newest fold agree with its writer.
 async fn voided(store: &Arc<dyn ObjectStore>, log: &Log, manifest: &mut Manifest, from: u64, to: u64) {
     commit(log, manifest, vec![void(from, to)]).await;
@@ -25,17 +36,8 @@ async fn voided(store: &Arc<dyn ObjectStore>, log: &Log, manifest: &mut Manifest
 
 #[tokio::test]
 async fn a_voided_range_has_no_effect_and_the_rest_has() {
-    let (store, log, mut manifest) = log_of(vec![
-        begin(),
-        vec![rows("a", THROUGH, 109, 700)],
-        vec![rows("a", 109, 119, 800)],
-        vec![rows("a", 119, 129, 900)],
-    ])
-    .await;
-    let kept = {
-        let (_, _, kept) = log_of(vec![begin(), vec![rows("a", THROUGH, 109, 700)]]).await;
-        kept
-    };
+    let (store, log, mut manifest) = log_of_three_rows().await;
+    let (_, _, kept) = log_of(vec![begin(), vec![rows("a", THROUGH, 109, 700)]]).await;
     voided(&store, &log, &mut manifest, 2, 3).await;
     assert_eq!((&manifest.shards, &manifest.segments, manifest.rows), (&kept.shards, &kept.segments, 10));
     assert_eq!(manifest.closed_through, Some(at(699)), "floors are computed anew and may fall");
@@ -209,13 +211,7 @@ async fn hash_and_chain_of_voided_bytes_still_count() {
 
 #[tokio::test]
 async fn voids_add_up() {
-    let (store, log, mut manifest) = log_of(vec![
-        begin(),
-        vec![rows("a", THROUGH, 109, 700)],
-        vec![rows("a", 109, 119, 800)],
-        vec![rows("a", 119, 129, 900)],
-    ])
-    .await;
+    let (store, log, mut manifest) = log_of_three_rows().await;
     voided(&store, &log, &mut manifest, 3, 3).await;
     voided(&store, &log, &mut manifest, 2, 2).await;
     assert_eq!(manifest.rows, 10);
