@@ -115,6 +115,7 @@ impl Capture {
             sleep(DRAIN_LIMIT).await;
         };
         let ended = tokio::select! {
+            biased;
             ended = run.run(&stop) => ended?,
             () = late => Ended::StoppedUndrained,
         };
@@ -126,19 +127,21 @@ impl CaptureInput {
     /// Opens the log; while the store does not answer, tries again until told to stop. What a person must mend is
     /// told at once: nobody has seen this capture run yet.
     async fn open_log(&self, stop: &CancellationToken) -> Result<Option<(Log, Manifest)>, CaptureError> {
+        // Nothing is read yet that a stop could lose: it ends the opening wherever it stands.
+        let opened = stop.run_until_cancelled(Box::pin(self.opened())).await;
+        opened.transpose()
+    }
+
+    async fn opened(&self) -> Result<(Log, Manifest), CaptureError> {
         let mut patience = Patience::new(self.tell(), self.ids.clone(), false);
         loop {
-            let error = match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
+            match Log::open(Arc::clone(&self.store), &self.facts.identity, self.ids.clone()).await {
                 Ok((log, manifest)) => {
                     // Segments are put before the entry that names them: none for a log that takes no entry.
                     log.writable(&manifest).await?;
-                    return Ok(Some((log, manifest)));
+                    return Ok((log, manifest));
                 }
-                Err(error) => error,
-            };
-            match stop.run_until_cancelled(patience.bear("opening the log", error)).await {
-                Some(borne) => borne?,
-                None => return Ok(None),
+                Err(error) => patience.bear("opening the log", error).await?,
             }
         }
     }

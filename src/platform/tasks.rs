@@ -1,6 +1,7 @@
 //! Spawning.
 #![expect(clippy::disallowed_methods, reason = "this file is where spawning is let in")]
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 /// Runs `work` beside the caller. Dropping the handle does not stop it.
@@ -8,7 +9,11 @@ pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) 
     tokio::spawn(work)
 }
 
-/// Runs `work`, which computes for long, where it does not hold up the reactor.
+/// Runs `work`, which computes for long, where it does not hold up the reactor. On a runtime of one thread, where a
+/// simulation runs, there is no such place: it takes its turn there, so that the same seed gives the same order.
 pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    tokio::task::spawn_blocking(work)
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => tokio::spawn(async move { work() }),
+        _ => tokio::task::spawn_blocking(work),
+    }
 }

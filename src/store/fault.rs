@@ -47,7 +47,7 @@ pub enum Effect {
 }
 
 /// How often a seeded store fails, in requests of a thousand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Mutations that are lost.
     pub lost: u64,
@@ -57,6 +57,10 @@ pub struct Rates {
     pub late: u64,
     /// How much later at most.
     pub late_within: Duration,
+    /// Requests that are answered later.
+    pub slow: u64,
+    /// How much later at most.
+    pub slow_within: Duration,
     /// Reads and listings that fail.
     pub reads: u64,
     /// Listings that miss their newest name.
@@ -64,16 +68,30 @@ pub struct Rates {
 }
 
 impl Rates {
-    fn lateness(&self, ids: &Ids) -> Duration {
-        let most = u64::try_from(self.late_within.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(ids.below(most))
-    }
+    /// Nothing fails.
+    pub const NONE: Self = Self {
+        lost: 0,
+        unanswered: 0,
+        late: 0,
+        late_within: Duration::ZERO,
+        slow: 0,
+        slow_within: Duration::ZERO,
+        reads: 0,
+        stale: 0,
+    };
 }
 
-#[derive(Debug)]
-enum Plan {
-    Script { mutations: BTreeMap<u64, Fault>, reads: BTreeMap<u64, Fault> },
-    Seeded { ids: Ids, rates: Rates },
+/// A time below `most`.
+fn within(ids: &Ids, most: Duration) -> Duration {
+    Duration::from_millis(ids.below(u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
+}
+
+/// Which requests fail: those of the script, and of the others as many as the rates say.
+#[derive(Debug, Default)]
+struct Plan {
+    mutations: BTreeMap<u64, Fault>,
+    reads: BTreeMap<u64, Fault>,
+    seeded: Option<(Ids, Rates)>,
 }
 
 /// A store between a caller and a sound store.
@@ -99,15 +117,23 @@ impl FaultyStore {
         mutations: impl IntoIterator<Item = (u64, Fault)>,
         reads: impl IntoIterator<Item = (u64, Fault)>,
     ) -> Self {
-        let plan = Plan::Script { mutations: mutations.into_iter().collect(), reads: reads.into_iter().collect() };
+        let (mutations, reads) = (mutations.into_iter().collect(), reads.into_iter().collect());
+        let plan = Plan { mutations, reads, seeded: None };
         Self { inner, plan, asked: Mutex::default(), hung: Arc::default() }
     }
 
     /// Fails at random, at these rates, the same way for the same seed and order of requests.
     #[must_use]
     pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, rates: Rates) -> Self {
-        let plan = Plan::Seeded { ids: Ids::seeded(seed), rates };
+        let plan = Plan { seeded: Some((Ids::seeded(seed), rates)), ..Plan::default() };
         Self { inner, plan, asked: Mutex::default(), hung: Arc::default() }
+    }
+
+    /// Besides, fails this mutation in this way.
+    #[must_use]
+    pub fn and(mut self, mutation: u64, fault: Fault) -> Self {
+        self.plan.mutations.insert(mutation, fault);
+        self
     }
 
     /// The paths of all mutations asked so far, in order: what a script for the next run can name by number.
@@ -131,29 +157,29 @@ impl FaultyStore {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let n = asked.reads;
         asked.reads += 1;
-        match &self.plan {
-            Plan::Script { reads, .. } => reads.get(&n).copied(),
-            Plan::Seeded { ids, rates } => {
-                drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale)])
-            }
-        }
+        self.plan.reads.get(&n).copied().or_else(|| {
+            let (ids, rates) = self.plan.seeded.as_ref()?;
+            let slow = Fault::Slow(within(ids, rates.slow_within));
+            drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale), (rates.slow, slow)])
+        })
     }
 
     fn next_mutation(&self, path: &str) -> Option<Fault> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let n = asked.mutations.len() as u64;
         asked.mutations.push(path.to_owned());
-        match &self.plan {
-            Plan::Script { mutations, .. } => mutations.get(&n).copied(),
-            Plan::Seeded { ids, rates } => drawn(
-                ids.below(1000),
-                [
-                    (rates.lost, Fault::Lost),
-                    (rates.unanswered, Fault::Unanswered),
-                    (rates.late, Fault::Late(rates.lateness(ids))),
-                ],
-            ),
-        }
+        self.plan.mutations.get(&n).copied().or_else(|| {
+            let (ids, rates) = self.plan.seeded.as_ref()?;
+            let late = Fault::Late(within(ids, rates.late_within));
+            let slow = Fault::Slow(within(ids, rates.slow_within));
+            let kinds = [
+                (rates.lost, Fault::Lost),
+                (rates.unanswered, Fault::Unanswered),
+                (rates.late, late),
+                (rates.slow, slow),
+            ];
+            drawn(ids.below(1000), kinds)
+        })
     }
 
     /// The fault of a read: the error to give instead of an answer, or none; slowness is lived through here.

@@ -73,7 +73,7 @@ impl Scene {
     }
 
     fn calm(seed: u64) -> Self {
-        Self::new(seed, 0, Rates::default())
+        Self::new(seed, 0, Rates::NONE)
     }
 
     fn input(&self, writer: u64, options: CaptureOptions) -> CaptureInput {
@@ -203,7 +203,7 @@ async fn together<F: Future<Output = ()> + Send + 'static>(seeds: std::ops::Rang
     }
 }
 
-const ROUGH: Rates = Rates { lost: 60, unanswered: 60, late: 0, late_within: Duration::ZERO, reads: 30, stale: 100 };
+const ROUGH: Rates = Rates { lost: 60, unanswered: 60, reads: 30, stale: 100, ..Rates::NONE };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
@@ -229,7 +229,7 @@ async fn exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_once_with_two_captures_of_the_same_table() {
     together(100..140, |seed| async move {
-        let scene = Scene::new(seed, 20, Rates { lost: 20, unanswered: 20, reads: 20, ..Rates::default() });
+        let scene = Scene::new(seed, 20, Rates { lost: 20, unanswered: 20, reads: 20, ..Rates::NONE });
         let table = work(Arc::clone(&scene.stream), 2_500);
         let (one, two) = (Duration::from_secs(5), Duration::from_millis(5_300));
         let (_, one, two) = tokio::join!(table, scene.capture(1, quick(), one), scene.capture(2, quick(), two));

@@ -115,7 +115,7 @@ async fn a_store_that_fails_and_loses_answers_never_loses_or_doubles_a_base() {
 /// The capture commits five times in a second, as fast as one ever does.
 async fn faulty(seed: u64) {
     let mut world = World::begin().await;
-    let rates = Rates { lost: 150, unanswered: 150, reads: 50, ..Rates::default() };
+    let rates = Rates { lost: 150, unanswered: 150, reads: 50, ..Rates::NONE };
     let store = FaultyStore::seeded(Arc::clone(&world.store), seed, rates);
     let table = Table { items: 100, now: Arc::clone(&world.now) };
     // Several files, so that many puts fail.

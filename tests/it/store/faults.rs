@@ -72,7 +72,7 @@ async fn a_stale_listing_misses_only_the_newest() {
 }
 
 const RATES: Rates =
-    Rates { lost: 200, unanswered: 200, late: 200, late_within: Duration::from_millis(900), reads: 200, stale: 0 };
+    Rates { lost: 200, unanswered: 200, late: 200, late_within: Duration::from_millis(900), reads: 200, ..Rates::NONE };
 
 /// How often `put_verified` puts before it gives up.
 const ATTEMPTS: u64 = 6;

@@ -1,0 +1,236 @@
+//! One process that captures the table, or takes a snapshot of it: it may stop, freeze, or die at any point.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tailrace::base::{self, BaseError, BaseInput, BaseOptions};
+use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Progress};
+use tailrace::manifest::Log;
+use tailrace::platform::clock::sleep;
+use tailrace::platform::ids::Ids;
+use tailrace::platform::tasks;
+use tailrace::segment::Facts;
+use tailrace::shard::StreamSource;
+use tailrace::shard::table::TableError;
+use tailrace::store::ObjectStore;
+use tailrace::store::fault::{Effect, Fault, FaultyStore, Rates};
+use tailrace::store::memory::MemoryStore;
+use tokio_util::sync::CancellationToken;
+
+use crate::gate::{Gate, Gated};
+use crate::scan::Scanned;
+use crate::service::{Service, identity};
+use crate::stream::Source;
+
+/// How long whoever is told to stop may take.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How a worker ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Told to stop after this time.
+    Stopped(Duration),
+    /// Killed after this time.
+    Killed(Duration),
+    /// Killed at its mutation of this number, whatever becomes of that one; otherwise stopped after the time.
+    KilledAt(u64, Effect, Duration),
+    /// Frozen after the first time for the second one, and stopped after the third.
+    Frozen(Duration, Duration, Duration),
+}
+
+/// What all workers of a run share.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) service: Arc<Service>,
+    pub(crate) archive: Arc<MemoryStore>,
+    pub(crate) options: CaptureOptions,
+    pub(crate) rates: Rates,
+    /// The table held items before its stream began.
+    pub(crate) before: bool,
+    pub(crate) seed: u64,
+}
+
+/// One worker of a run.
+struct Worker {
+    place: Place,
+    gate: Arc<Gate>,
+    store: Arc<FaultyStore>,
+    ids: Ids,
+}
+
+impl Worker {
+    fn new(place: &Place, number: u64, end: End) -> Self {
+        let gate = Gate::open();
+        let seed = place.seed.wrapping_mul(1_000_003) + number;
+        let archive: Arc<dyn ObjectStore> = Arc::<MemoryStore>::clone(&place.archive);
+        let mut store = FaultyStore::seeded(archive, seed, place.rates);
+        if let End::KilledAt(mutation, effect, _) = end {
+            store = store.and(mutation, Fault::Hung(effect));
+        }
+        Self { place: place.clone(), gate, store: Arc::new(store), ids: Ids::seeded(seed) }
+    }
+
+    fn archive(&self) -> Arc<dyn ObjectStore> {
+        let inner: Arc<dyn ObjectStore> = Arc::<FaultyStore>::clone(&self.store);
+        Arc::new(Gated { inner, gate: Arc::clone(&self.gate) })
+    }
+
+    fn input(&self, number: u64) -> CaptureInput {
+        let Place { service, options, before, .. } = self.place.clone();
+        let (described, watched, gate) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&self.gate));
+        CaptureInput {
+            facts: service.facts(before),
+            describe: Arc::new(move || {
+                let service = Arc::clone(&described);
+                Box::pin(async move { describe(&service, before) })
+            }),
+            streams: Arc::new(move |arn| {
+                let stream = service.state().streams.iter().position(|stream| stream.arn == arn).unwrap();
+                let (service, gate) = (Arc::clone(&service), Arc::clone(&gate));
+                Arc::new(Source { service, stream, gate }) as Arc<dyn StreamSource>
+            }),
+            store: self.archive(),
+            origin: "origin".into(),
+            ids: self.ids.clone(),
+            options,
+            observer: Arc::new(move |progress| {
+                watched.trace.note(kind(progress), format_args!("worker {number}: {progress:?}"));
+            }),
+        }
+    }
+
+    /// Runs `work` to its end, or to this worker's. One that is told to stop and does not fails the run.
+    async fn until<T>(&self, end: End, stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+        let trace = &self.place.service.trace;
+        let work = self.gate.behind(work);
+        let ending = async {
+            match end {
+                End::Stopped(time) | End::KilledAt(_, _, time) => {
+                    sleep(time).await;
+                    self.stop(stop).await;
+                }
+                End::Killed(time) => sleep(time).await,
+                End::Frozen(begin, time, rest) => {
+                    sleep(begin).await;
+                    trace.note("frozen", "");
+                    self.gate.set(true);
+                    sleep(time).await;
+                    trace.note("thawed", "");
+                    self.gate.set(false);
+                    sleep(rest).await;
+                    self.stop(stop).await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = ending => {
+                trace.note("killed", "at a time");
+                None
+            }
+            () = self.store.hung() => {
+                trace.note("killed", "in a mutation");
+                None
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Tells the worker to stop, and waits for as long as it may take.
+    async fn stop(&self, stop: &CancellationToken) {
+        self.place.service.trace.note("stopped", "");
+        stop.cancel();
+        sleep(DRAIN).await;
+        panic!("told to stop, it still runs after {DRAIN:?}");
+    }
+}
+
+fn describe(service: &Service, before: bool) -> Result<tailrace::shard::table::TableFacts, TableError> {
+    let (deleted, faults) = {
+        let state = service.state();
+        (state.deleted, state.faults)
+    };
+    if service.dice.below(1000) < faults {
+        return Err(TableError::Unavailable { table: "orders".into(), reason: "500".into() });
+    }
+    if deleted {
+        return Err(TableError::Missing { table: "orders".into(), region: "sim".into() });
+    }
+    Ok(service.facts(before))
+}
+
+const fn kind(progress: &Progress) -> &'static str {
+    match progress {
+        Progress::EpochStarted { .. } => "told of an epoch",
+        Progress::Committed { .. } => "told of a commit",
+        Progress::Gap { .. } => "told of a gap",
+        Progress::Unknown { .. } => "told of an unknown",
+        Progress::Ahead { .. } => "told of a stamp ahead",
+        Progress::Waiting { .. } => "told of a wait",
+        Progress::Alarm { .. } => "told of an alarm",
+    }
+}
+
+/// Captures until the worker's end. A capture that gives up by itself says why: only some reasons are allowed.
+pub(crate) async fn capture(place: Place, number: u64, end: End) {
+    let worker = Worker::new(&place, number, end);
+    let (stop, input) = (CancellationToken::new(), worker.input(number));
+    let run = Capture::new(input).run(stop.clone());
+    match worker.until(end, &stop, run).await {
+        // Whoever starts with a stream that is off has nothing to do; so has one whose listing is denied.
+        None | Some(Ok(_) | Err(CaptureError::NoStream { .. })) => {}
+        Some(Err(error)) => panic!("worker {number} gave up: {error}"),
+    }
+}
+
+/// Takes a snapshot, beside whatever captures.
+pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, end: End) {
+    let worker = Worker::new(&place, number, end);
+    let stop = CancellationToken::new();
+    let table = Scanned { service: Arc::clone(&place.service), gate: Arc::clone(&worker.gate) };
+    let opened = async {
+        loop {
+            if let Ok(opened) = Log::open(worker.archive(), &identity(), worker.ids.clone()).await {
+                return opened;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let taken = async {
+        let Some((log, mut manifest)) = stop.run_until_cancelled(opened).await else { return Err(BaseError::Stopped) };
+        let facts = place.service.facts(place.before);
+        let options = BaseOptions { slack, table_bytes: 0, parts: 2, ..BaseOptions::default() };
+        base::run(BaseInput {
+            log: &log,
+            manifest: &mut manifest,
+            store: worker.archive(),
+            folder: identity().folder(),
+            table: &table,
+            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            options,
+            ids: worker.ids.clone(),
+            tell: Arc::new(|_| {}),
+            stop: stop.clone(),
+        })
+        .await
+    };
+    match worker.until(end, &stop, taken).await {
+        Some(Ok(summary)) => place.service.trace.note("snapshot", format_args!("{summary:?}")),
+        Some(Err(error)) => place.service.trace.note("snapshot dropped", error),
+        None => {}
+    }
+}
+
+/// A task that panics makes its run panic.
+pub(crate) async fn join(task: tokio::task::JoinHandle<()>) {
+    if let Err(error) = task.await {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+/// Starts a worker beside the others.
+pub(crate) fn start(work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    tasks::spawn(work)
+}
