@@ -24,6 +24,7 @@ use super::{BaseError, BaseSummary};
 use crate::change::Second;
 use crate::manifest::action::IntentAbandoned;
 use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, ReadError};
+use crate::platform::bugs::{Bug, planted};
 use crate::platform::ids::Ids;
 use crate::platform::patience::{Curable, Patience, Tell};
 use crate::platform::rate::Cap;
@@ -190,7 +191,8 @@ impl Run<'_> {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let until = watch.until.map_or(passed, |lifted| passed.max(lifted));
+            let lifted = watch.until.filter(|_| !planted(Bug::StragglerAfterBase));
+            let until = lifted.map_or(passed, |lifted| passed.max(lifted));
             match ready::complete(self.input.manifest, begun.intent, begun.fence, until) {
                 Complete::Abandoned => return Err(BaseError::Abandoned),
                 Complete::Spoilt(unknown) => return Err(BaseError::Spoilt(unknown)),

@@ -12,6 +12,7 @@ use super::stamp::{Stamper, Stamps};
 use super::trim::{self, Loss};
 use crate::change::{Change, Origin, Second, Sequence, Stamped};
 use crate::manifest::{Shard, ShardClosed, ShardKey, Span};
+use crate::platform::bugs::{Bug, planted};
 
 /// How a shard ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,9 +144,9 @@ impl Buffer {
     }
 
     /// The shard vanished.
-    pub(super) const fn lose(&mut self, at: Second) {
+    pub(super) fn lose(&mut self, at: Second) {
         self.idle = None;
-        self.end = Some(End::Lost(at));
+        self.end = Some(if planted(Bug::NotFoundEndsShard) { End::Seen } else { End::Lost(at) });
     }
 
     /// Bytes of pages held.
@@ -185,13 +186,15 @@ impl Buffer {
             self.end = None;
             return Standing::Closed;
         }
-        if shard.through < self.after || shard.gaps != self.gaps {
+        if shard.through < self.after || (shard.gaps != self.gaps && !planted(Bug::RowsKeptAcrossGap)) {
             self.items.clear();
             (self.end, self.idle) = (None, None);
             (self.after, self.cursor, self.gaps) = (shard.through, shard.through, shard.gaps);
             return Standing::Reread;
         }
-        self.drop_through(shard.through);
+        if !planted(Bug::RaceKeepsRows) {
+            self.drop_through(shard.through);
+        }
         self.after = shard.through;
         Standing::Kept
     }
@@ -248,7 +251,8 @@ impl Buffer {
         let mut items = self.items.iter().peekable();
         if let Some(Item::Horizon { at, .. }) = items.peek() {
             items.next();
-            if !trim::complete(shard.sure, *at) {
+            let sure = if planted(Bug::TrimJudgedByFloor) { Some(shard.floor) } else { shard.sure };
+            if !trim::complete(sure, *at) {
                 let first = items.peek().and_then(|item| item.first());
                 let loss = trim::possibly_trimmed(stamper, *at, first.map(|first| first.changed_at));
                 let through = first.map_or(after, |first| first.sequence.before());

@@ -15,6 +15,7 @@ use super::stamp::Stamper;
 use super::trim;
 use crate::change::{Second, Sequence, ShardId};
 use crate::manifest::{Action, EpochStarted, Manifest, SegmentsAdded, ShardAwaited, ShardClosed, ShardKey, Span};
+use crate::platform::bugs::{Bug, planted};
 use crate::shard::{ListedShard, Listing};
 use sketch::Sketch;
 
@@ -133,7 +134,7 @@ impl Planner<'_> {
     fn parent(&mut self, parent: Option<&ShardId>) -> Parent {
         let Some(parent) = parent else { return Parent::Done };
         if let Some(parent) = self.sketch.shards.get(parent) {
-            return if parent.closed { Parent::Done } else { Parent::Waits };
+            return if parent.closed || planted(Bug::ChildBeforeParent) { Parent::Done } else { Parent::Waits };
         }
         if self.sketch.awaited.contains_key(parent) || self.listed(parent).is_some() {
             return Parent::Waits;

@@ -5,6 +5,7 @@
 
 use crate::change::{Micros, Second};
 use crate::manifest::{GapReason, GapSpan, Interval};
+use crate::platform::bugs::{Bug, planted};
 
 use super::stamp::Stamper;
 
@@ -41,7 +42,10 @@ impl Loss {
 /// Whether a trim-horizon read whose first page has the service's time `at` holds everything that is not archived yet.
 #[must_use]
 pub fn complete(sure: Option<Second>, at: Second) -> bool {
-    sure.is_some_and(|sure| sure >= at.plus(MARGIN - KEPT))
+    match sure {
+        Some(sure) => sure >= at.plus(MARGIN - KEPT) || planted(Bug::FirstReadMissesNothing),
+        None => planted(Bug::UnknownParentMissesNothing),
+    }
 }
 
 /// The loss before `first` (the stamp of the first row read), or before anything that may still come if there is none.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::action::{BaseKind, GapReason};
 use super::state::{Gap, Manifest};
 use crate::change::Second;
+use crate::platform::bugs::{Bug, planted};
 
 /// Why nothing is known of a stretch of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +74,8 @@ fn borders(manifest: &Manifest) -> Vec<Unknown> {
             };
             found.push(Unknown { from, to, cause });
         }
-        border = epoch.border_from.map(|from| (from, Cause::StreamRestart));
+        let joined = planted(Bug::EpochsAreJoined);
+        border = epoch.border_from.filter(|_| !joined).map(|from| (from, Cause::StreamRestart));
     }
     if let Some((from, Cause::StreamRestart)) = border {
         found.push(Unknown { from, to: Second(i64::MAX), cause: Cause::StreamOff });

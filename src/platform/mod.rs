@@ -1,6 +1,7 @@
 //! The only users of ambient time, randomness and spawning; everything else gets them from here.
 
 pub mod aws;
+pub mod bugs;
 mod causes;
 pub mod clock;
 pub mod ids;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::point::Point;
 use crate::change::Second;
 use crate::manifest::{Base, BaseKind, Cause, Manifest, Unknown, unknown};
+use crate::platform::bugs::{Bug, planted};
 use crate::segment::{SegmentMeta, Tier};
 
 /// What the caller chooses besides the point.
@@ -161,8 +162,9 @@ pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan,
     let mut in_the_way = None;
     if let Some(base) = before {
         in_the_way = unknown::meeting(&unknown, base.base.fence, horizon).next();
-        if in_the_way.is_none() {
-            let range = (base.base.fence, horizon);
+        if in_the_way.is_none() || planted(Bug::GapIsPassedOver) {
+            let whole = planted(Bug::SnapshotWithoutOverlap);
+            let range = (if whole { base.base.complete_at } else { base.base.fence }, horizon);
             return Ok(draw(manifest, &unknown, point, (watermark, covered), Way::Forward, base, range));
         }
     }

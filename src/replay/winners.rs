@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::plan::{Plan, Way};
 use crate::change::{ChangeKind, KeyHash, Second, Sequence, Text};
 use crate::manifest::unknown;
+use crate::platform::bugs::{Bug, planted};
 use crate::segment::SegmentError;
 use crate::segment::select::{BaseKey, Position};
 
@@ -134,7 +135,11 @@ impl Winners {
         if hash < self.from || !in_time {
             return Ok(ControlFlow::Continue(()));
         }
-        let position = (row.epoch, row.shard_rank, row.sequence);
+        let mut position = (row.epoch, row.shard_rank, row.sequence);
+        if planted(Bug::SecondsDecideOrder) {
+            let second = Sequence::parse(&row.cut_at.0.to_string()).unwrap_or(row.sequence);
+            position = (row.epoch, 0, second);
+        }
         let place = Place::of(file, row.row)?;
         let found = Found { position, cut_at: row.cut_at, kind: row.kind, place };
         let candidate = self.candidate(hash, pk, row.sk);

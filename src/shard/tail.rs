@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::{ReadFrom, ShardIterator, SourceError, StreamSource, decode};
 use crate::change::{Change, KeySchema, Second, Sequence, ShardId};
 use crate::platform::aws::ServiceError;
+use crate::platform::bugs::{Bug, planted};
 use crate::platform::clock::{Instant, now, sleep};
 use crate::platform::ids::Ids;
 use crate::platform::retry::Backoff;
@@ -189,7 +190,8 @@ impl Tail {
             Place::At { iterator, .. } => self.source.read(iterator).await,
             Place::From(from) => match self.source.iterator(&self.shard, *from).await {
                 Ok(iterator) => {
-                    let first = *from == ReadFrom::TrimHorizon;
+                    let first =
+                        *from == ReadFrom::TrimHorizon && !(planted(Bug::TrimmedIsSkipped) && self.emitted.is_some());
                     let answer = self.source.read(&iterator).await;
                     self.place = Place::At { iterator, first };
                     self.behind = self.emitted;
@@ -210,8 +212,11 @@ impl Tail {
         let mut changes = page.changes;
         let delivered = changes.len();
         let first = changes.first().map(|change| change.sequence);
-        if let Some(behind) = self.behind {
+        if let Some(behind) = self.behind.filter(|_| !planted(Bug::RepeatsAreKept)) {
             changes.retain(|change| change.sequence > behind);
+        }
+        if planted(Bug::ChildBeginsAtLatest) && matches!(self.place, Place::At { first: true, .. }) {
+            changes.clear();
         }
         if let Some((first, second)) = disorder(self.emitted, &changes) {
             self.due = now() + self.retry.step();
@@ -224,7 +229,7 @@ impl Tail {
         let behind = changes.last().is_some_and(|last| page.at.0.saturating_sub(last.changed_at.second().0) > FRESH);
         self.schedule(delivered, behind);
         let from_trim_horizon = matches!(self.place, Place::At { first: true, .. });
-        let null = page.next.is_none();
+        let null = page.next.is_none() || (planted(Bug::EmptyPageEndsShard) && delivered == 0);
         self.place = page.next.map_or(Place::End, |iterator| Place::At { iterator, first: false });
         TailEvent::Page(TailPage { changes, at: page.at, from_trim_horizon, first, null, idle, repeated })
     }

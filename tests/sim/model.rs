@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tailrace::change::Second;
+use tailrace::change::{Second, ShardId};
 use tailrace::manifest::unknown::{self, Unknown};
-use tailrace::manifest::{BaseKind, Log, Manifest, Segments};
+use tailrace::manifest::{Action, BaseKind, Entry, Log, Manifest, Segments, ShardKey};
 use tailrace::platform::ids::Ids;
 use tailrace::replay::sink::{Item, SinkError};
 use tailrace::replay::{self, Options, Plan, Point, Refusal, ReplayError, Sink};
@@ -22,7 +22,7 @@ use tailrace::store::memory::MemoryStore;
 use tailrace::verify::{self, Level};
 
 use crate::dice::Dice;
-use crate::service::{KEYS, Made, identity, image, pk};
+use crate::service::{KEYS, Made, State, identity, image, pk};
 use crate::worker::Place;
 
 /// The first seconds of a gap may hold changes stamped so much earlier: their answers are labelled.
@@ -39,6 +39,8 @@ const SAFE: i64 = 20 * 3600;
 const TIMES: u64 = 12;
 
 type Images = BTreeMap<String, String>;
+/// Of each archived record: its `cut_at`, and the entry that holds it.
+type Cuts = BTreeMap<usize, (Second, u64)>;
 
 #[derive(Default)]
 struct Kept(Images);
@@ -68,6 +70,8 @@ struct Archived {
     log: Log,
     manifest: Manifest,
     rows: Vec<Row>,
+    /// The entry of each row.
+    entries: Vec<u64>,
 }
 
 impl Reader {
@@ -131,12 +135,28 @@ impl Reader {
 
     async fn archived(&self) -> Archived {
         let (log, manifest) = self.open().await;
-        let mut rows = vec![];
+        let (mut rows, mut entries) = (vec![], vec![]);
+        let named = self.named(manifest.next).await;
         for path in manifest.segments.keys() {
             let object = self.place.archive.get(&format!("{}/{path}", identity().folder()), None).await.unwrap();
             rows.extend(decode::changes(object.bytes).unwrap());
+            entries.resize(rows.len(), named[&**path]);
         }
-        Archived { log, manifest, rows }
+        Archived { log, manifest, rows, entries }
+    }
+
+    /// The entry that names each segment.
+    async fn named(&self, length: u64) -> BTreeMap<String, u64> {
+        let mut named = BTreeMap::new();
+        for n in 0..length {
+            let path = format!("{}/log/{n:020}.entry", identity().folder());
+            let entry = Entry::decode(n, &self.place.archive.get_oldest(&path).await.unwrap().bytes).unwrap();
+            for action in entry.actions {
+                let Action::Segments(added) = action else { continue };
+                named.extend(added.segments.into_iter().map(|meta| (meta.path, n)));
+            }
+        }
+        named
     }
 
     /// Checks every promise; how many replays were compared.
@@ -146,13 +166,17 @@ impl Reader {
         assert!(manifest.proven_through <= manifest.closed_through, "N5: proven beyond closed");
         let cuts = self.exactly_once(&archived);
         self.stamps(&archived);
+        self.lifts(&archived);
         self.losses(manifest, &cuts);
         self.sound().await;
         let made = self.place.service.state().made.clone();
         let unknown = unknown::all(manifest);
-        let seconds =
-            made.iter().zip(0..).map(|(made, n)| cuts.get(&n).map_or_else(|| lost_at(&unknown, made), |cut| cut.0));
-        let truth = Truth { seconds: seconds.collect(), made };
+        let second = |(made, n): (&Made, usize)| cuts.get(&n).map_or_else(|| lost_at(&unknown, made), |(cut, _)| cut.0);
+        let seconds = made.iter().zip(0..).map(second).collect();
+        // A snapshot cannot wait for what is archived only after it.
+        let before = |n: usize| cuts.get(&n).is_none_or(|(_, of)| manifest.bases.iter().any(|base| base.n < *of));
+        let soft = (0..made.len()).map(before).collect();
+        let truth = Truth { seconds, soft, made };
         let mut replays = 0;
         for at in self.times(&truth, manifest) {
             replays += u64::from(self.compare(&mut archived, &truth, at).await);
@@ -167,7 +191,7 @@ impl Reader {
     }
 
     /// N1: no row twice, none that was not written, every one as it was written; the `cut_at` of each record.
-    fn exactly_once(&self, archived: &Archived) -> BTreeMap<usize, Second> {
+    fn exactly_once(&self, archived: &Archived) -> Cuts {
         let state = self.place.service.state();
         let mut by_place = BTreeMap::new();
         for (n, made) in state.made.iter().enumerate() {
@@ -176,19 +200,19 @@ impl Reader {
             }
         }
         let mut cuts = BTreeMap::new();
-        for row in &archived.rows {
+        for (row, entry) in archived.rows.iter().zip(&archived.entries) {
             let arn = &archived.manifest.epochs[&row.epoch].started.stream_arn;
             let stream = state.streams.iter().position(|stream| stream.arn == *arn).unwrap();
             let sequence: u64 = row.sequence.to_string().parse().unwrap();
             let place = (stream, row.shard_id.as_str().to_owned(), sequence);
             let n = *by_place.get(&place).unwrap_or_else(|| panic!("N1: {place:?} was never written"));
-            assert!(cuts.insert(n, row.cut_at).is_none(), "N1: {place:?} is archived twice");
+            assert!(cuts.insert(n, (row.cut_at, *entry)).is_none(), "N1: {place:?} is archived twice");
             let made = &state.made[n];
             let new = made.new.map(|version| image(made.key, version));
             assert_eq!(row.new_image, new, "N1: {place:?} has another image");
         }
         let mut last: BTreeMap<(usize, usize), Second> = BTreeMap::new();
-        for (n, cut) in &cuts {
+        for (n, (cut, _)) in &cuts {
             let before = last.insert(state.made[*n].place.unwrap(), *cut);
             assert!(before <= Some(*cut), "N1: cut_at falls at {:?}", state.made[*n]);
         }
@@ -209,8 +233,28 @@ impl Reader {
         }
     }
 
+    /// N5: where nothing comes late, `closed_through` never runs ahead of what is archived, so nothing is lifted.
+    fn lifts(&self, archived: &Archived) {
+        let (manners, manifest) = (&self.place.service.manners, &archived.manifest);
+        let prompt = manners.stragglers == 0 && manners.jitter == 0 && !manners.chaos;
+        let settle = self.place.options.settle_seconds();
+        if !prompt || manners.lag >= settle || settle < 6 || !manifest.gaps.is_empty() {
+            return;
+        }
+        // A root may be listed only after the others have gone on.
+        let has_parent = |row: &&Row| {
+            let key = ShardKey { epoch: row.epoch, id: row.shard_id.clone() };
+            manifest.shards.get(&key).is_some_and(|shard| shard.parent.is_some())
+        };
+        for row in archived.rows.iter().filter(has_parent) {
+            let (cut, stamp) = (row.cut_at, row.changed_at.second());
+            let first = manifest.epochs[&row.epoch].started.floor.plus(1);
+            assert!(cut <= stamp.plus(SKEW) || cut <= first, "N5: a row stamped {stamp} was lifted to {cut}");
+        }
+    }
+
     /// N2.
-    fn losses(&self, manifest: &Manifest, cuts: &BTreeMap<usize, Second>) {
+    fn losses(&self, manifest: &Manifest, cuts: &Cuts) {
         let state = self.place.service.state();
         let unknown = unknown::all(manifest);
         let mut lost = 0;
@@ -221,6 +265,10 @@ impl Reader {
             lost += u64::from(made.place.is_some());
             let hidden = unknown.iter().any(|unknown| hides(unknown, made.stamp));
             assert!(hidden, "N2: {made:?} is lost in silence; declared: {unknown:?}");
+            let key = made.place.and_then(|place| logged(manifest, &state, place));
+            let known = |key: &ShardKey| manifest.epochs[&key.epoch].started.floor.0 + 1 < made.stamp;
+            let own = key.filter(known).is_none_or(|key| has_gap(manifest, key));
+            assert!(own, "N2: {made:?} is lost, and the log says that its shard was read to its end");
         }
         self.place.service.trace.note(if lost > 0 { "lost and declared" } else { "nothing lost" }, lost);
         let short = self.place.service.now() < crate::service::NOON + SAFE;
@@ -291,6 +339,23 @@ impl Reader {
     }
 }
 
+/// Whether the log says that the shard lost something, or one that it comes from.
+fn has_gap(manifest: &Manifest, key: ShardKey) -> bool {
+    let parent = |key: &ShardKey| {
+        let id = manifest.shards.get(key)?.parent.clone()?;
+        Some(ShardKey { epoch: key.epoch, id })
+    };
+    std::iter::successors(Some(key), parent).any(|key| manifest.gaps.iter().any(|gap| gap.shard == key))
+}
+
+/// The shard, if the log knows it.
+fn logged(manifest: &Manifest, state: &State, (stream, shard): (usize, usize)) -> Option<ShardKey> {
+    let stream = &state.streams[stream];
+    let (epoch, _) = manifest.epochs.iter().find(|(_, epoch)| epoch.started.stream_arn == stream.arn)?;
+    let key = ShardKey { epoch: *epoch, id: ShardId::new(&stream.shards[shard].id) };
+    manifest.shards.contains_key(&key).then_some(key)
+}
+
 /// Whether `unknown` says that a change stamped `at` may be missing; the answers of its time are refused or labelled.
 fn hides(unknown: &Unknown, at: i64) -> bool {
     unknown.from.0.saturating_sub(BEFORE_GAP) <= at && at <= unknown.to.0
@@ -307,6 +372,8 @@ struct Truth {
     made: Vec<Made>,
     /// The second of each: its `cut_at`, or its stamp if it is not archived.
     seconds: Vec<i64>,
+    /// Whether a snapshot was there before it was archived, and may hold it nevertheless.
+    soft: Vec<bool>,
 }
 
 impl Truth {
@@ -321,8 +388,10 @@ impl Truth {
         Some(image(key, version).as_str().to_owned())
     }
 
-    /// Whether a snapshot before `at` may hold a change of this key that the archive dates later.
+    /// Whether a snapshot may hold a change of this key that the archive dates later than `at`: one that became
+    /// readable only after the snapshot was complete. Then even what is undone from the snapshot may lack it.
     fn is_soft(&self, key: u64, at: Second) -> bool {
-        self.of(key).into_iter().any(|(made, second)| second > made.stamp + SOFT && made.stamp <= at.0 && at.0 < second)
+        let mut all = self.made.iter().zip(&self.seconds).zip(&self.soft).filter(|((made, _), _)| made.key == key);
+        all.any(|((made, second), soft)| *soft && *second > made.stamp + SOFT && at.0 < *second)
     }
 }

@@ -31,7 +31,9 @@ pub(crate) struct Manners {
     pub(crate) straggle: (i64, i64),
     /// How far listings lag at most, in seconds.
     pub(crate) lag: i64,
-    /// Listings leave shards out, and the service denies young ones.
+    /// How long records are on their way at most, in seconds.
+    pub(crate) delay: i64,
+    /// Some servers have not heard of some shards for minutes: these are not listed, and denied.
     pub(crate) chaos: bool,
     /// The service keeps so much longer than it must.
     pub(crate) extra: i64,
@@ -67,6 +69,8 @@ pub(crate) struct Shard {
     /// Indices into everything made.
     pub(crate) records: Vec<usize>,
     visible: i64,
+    /// Nobody hears of it before.
+    pub(crate) hidden: i64,
     /// Recent reads: their second and how many.
     pub(crate) reads: (i64, u32),
 }
@@ -210,8 +214,10 @@ impl Service {
         let id = format!("shardId-{number:02}-{n:04}");
         self.trace.note("shard", format_args!("{id} of {parent:?} from {start}"));
         let (end, visible) = (None, parent.map_or(0, |parent| stream.shards[parent].visible));
+        let hides = self.manners.chaos && self.dice.once_in(4);
+        let hidden = if hides { at + self.dice.between(30, 400) } else { at };
         let records = vec![];
-        stream.shards.push(Shard { id, parent, range, start, born: at, end, records, visible, reads: (0, 0) });
+        stream.shards.push(Shard { id, parent, range, start, born: at, end, records, visible, hidden, reads: (0, 0) });
     }
 
     /// Ends a random open shard and gives it one child or two.
@@ -276,7 +282,7 @@ impl Service {
             self.trace.note("straggler", "");
             return self.dice.between(straggle.0, straggle.1);
         }
-        self.dice.between(0, 1)
+        self.dice.between(0, self.manners.delay)
     }
 
     /// The service's time when everything written is readable.

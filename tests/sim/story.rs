@@ -35,6 +35,8 @@ struct Story {
     reader: Reader,
     workers: u64,
     slack: u32,
+    /// When the last work began.
+    busy_since: i64,
 }
 
 /// Runs one seed, under a paused clock.
@@ -59,7 +61,7 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
     };
     let reader = Reader::new(&place);
     let slack = u32::try_from(dice.between(35, 60)).unwrap();
-    let mut story = Story { place, dice, reader, workers: 0, slack };
+    let mut story = Story { place, dice, reader, workers: 0, slack, busy_since: crate::service::NOON };
     let writing = worker::start(write(Arc::clone(&service), Dice::new(seed ^ 0x77)));
     for _ in 0..story.dice.between(2, 5) {
         story.phase().await;
@@ -76,10 +78,11 @@ fn manners(dice: &Dice, settle: i64) -> Manners {
     Manners {
         jitter: dice.pick(&[0, 0, 2]),
         stragglers: dice.pick(&[0, 0, 25]),
-        straggle: if long { (settle, 700) } else { (settle, 3 * settle) },
-        lag: dice.pick(&[0, settle / 2, 3 * settle]),
-        chaos: dice.once_in(5),
-        extra: dice.between(0, 1800),
+        straggle: if long { (settle, 3600) } else { (settle, 3 * settle) },
+        lag: dice.pick(&[0, settle / 2, settle - 1, 3 * settle]),
+        delay: dice.pick(&[1, 1, settle / 2]),
+        chaos: dice.once_in(4),
+        extra: if dice.once_in(2) { 0 } else { dice.between(0, 1800) },
         iterator_life: dice.pick(&[900, 900, 30]),
         old_images: !dice.once_in(4),
     }
@@ -107,7 +110,13 @@ impl Story {
                 self.work().await;
                 self.silence(self.dice.seconds(5, 1200)).await;
             }
-            7 => self.silence(self.dice.seconds(22 * 3600, 25 * 3600)).await,
+            7 => {
+                // What was written while somebody worked is trimmed while the next one reads.
+                let ago = self.place.service.now() - self.busy_since;
+                let age = 24 * 3600 + self.place.service.manners.extra + self.dice.between(-120, 240);
+                self.silence(Duration::from_secs((age - ago).max(60).unsigned_abs())).await;
+                self.work().await;
+            }
             8 => self.silence(self.dice.seconds(26 * 3600, 62 * 3600)).await,
             _ => self.restart_stream().await,
         }
@@ -136,6 +145,7 @@ impl Story {
     async fn work(&mut self) {
         let dice = self.dice.clone();
         self.place.rates = rates(&dice);
+        self.busy_since = self.place.service.now();
         {
             let mut state = self.place.service.state();
             (state.busy, state.faults) = (true, dice.pick(&[0, 5, 50, 200]));

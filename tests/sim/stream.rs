@@ -17,9 +17,6 @@ use crate::service::{Made, Service, Shard, image, pk};
 
 /// Reads of one shard that the service allows in a second.
 const READS: u32 = 5;
-/// Below this age a shard may be denied by a server that has not heard of it, in seconds.
-const YOUNG: i64 = 60;
-
 /// One stream, as one worker sees it.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -130,8 +127,7 @@ impl Source {
         for shard in &stream.shards {
             let lag = if dice.once_in(3) { dice.between(0, manners.lag) } else { 0 };
             let seen = now - lag;
-            let left_out = manners.chaos && dice.once_in(40);
-            if self.service.gone(shard) || shard.born > seen || left_out {
+            if self.service.gone(shard) || shard.born > seen || shard.hidden > now {
                 trace.note("not listed", &shard.id);
                 continue;
             }
@@ -228,14 +224,14 @@ impl StreamSource for Source {
 
     async fn knows(&self, shard: &ShardId) -> Result<bool, SourceError> {
         self.stumble("knows").await?;
-        let Service { manners, dice, trace, .. } = &*self.service;
+        let Service { trace, .. } = &*self.service;
         let state = self.service.state();
         let known = state.streams[self.stream].shards.iter().find(|known| known.id == shard.as_str());
         let Some(known) = known.filter(|known| !self.service.gone(known)) else {
             trace.note("unknown shard", shard);
             return Ok(false);
         };
-        let denied = manners.chaos && known.born + YOUNG > self.service.now() && dice.once_in(10);
+        let denied = known.hidden > self.service.now();
         trace.note(if denied { "young shard denied" } else { "known shard" }, shard);
         Ok(!denied)
     }

@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tailrace::platform::clock::{Instant, now};
 
+/// More than this in one run, and something goes round in circles.
+const EVENTS: u64 = 200_000;
+
 /// What every run notes.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -38,6 +41,7 @@ impl Trace {
         let mut noted = self.noted();
         *noted.counts.entry(what).or_default() += 1;
         noted.events += 1;
+        assert!(noted.events < EVENTS, "the run does not come to an end");
         // FNV-1a: order counts, and one changed byte changes all that follows.
         noted.digest = line.bytes().fold(noted.digest ^ 0xcbf2_9ce4_8422_2325, |digest, byte| {
             (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

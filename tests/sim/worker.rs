@@ -218,6 +218,7 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, end: End) {
     };
     match worker.until(end, &stop, taken).await {
         Some(Ok(summary)) => place.service.trace.note("snapshot", format_args!("{summary:?}")),
+        Some(Err(BaseError::Refused(violation))) => panic!("the log refuses a snapshot: {violation}"),
         Some(Err(error)) => place.service.trace.note("snapshot dropped", error),
         None => {}
     }

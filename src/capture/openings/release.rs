@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Plan, View, may_be_ancestor};
 use crate::change::{Second, ShardId};
 use crate::manifest::{Action, Manifest, Shard, ShardReleased};
+use crate::platform::bugs::{Bug, planted};
 use crate::shard::{Listing, StreamStatus};
 
 /// Whether every listed shard is in the log, awaited, or waits for a parent. `barred_wait`: one that may only be barred
@@ -39,7 +40,9 @@ pub fn stand(
 pub fn releases(view: &View<'_>, settle: i64) -> Plan {
     let mut plan = Plan::default();
     let (manifest, listing) = (view.manifest, view.listing);
-    if listing.status != StreamStatus::Enabled || !stand(manifest, view.epoch, listing, view.known, false) {
+    let early = planted(Bug::ParentReleasedEarly);
+    let stands = early || stand(manifest, view.epoch, listing, view.known, false);
+    if listing.status != StreamStatus::Enabled || !stands {
         return plan;
     }
     let logged = by_id(manifest, view.epoch);
@@ -49,12 +52,12 @@ pub fn releases(view: &View<'_>, settle: i64) -> Plan {
     let mut seen: BTreeSet<&ShardId> = listing.shards.iter().map(|shard| &shard.id).collect();
     seen.extend(listing.shards.iter().filter_map(|shard| shard.parent.as_ref()));
     for (id, shard) in logged {
-        let settled = shard.closed_at.is_some_and(|closed| listing.begun >= closed.plus(settle));
+        let settled = shard.closed_at.is_some_and(|closed| early || listing.begun >= closed.plus(settle));
         if !settled || shard.released {
             continue;
         }
         let forgotten = || !seen.contains(id) && view.known.get(id) == Some(&false);
-        if parents.contains(id) || forgotten() {
+        if early || parents.contains(id) || forgotten() {
             plan.actions.push(Action::ShardReleased(ShardReleased { epoch: view.epoch, shard: id.clone() }));
         } else if !seen.contains(id) && !view.known.contains_key(id) {
             plan.ask.insert(id.clone());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{View, may_be_ancestor};
 use crate::change::{Second, Sequence, ShardId};
 use crate::manifest::{Awaited, ShardAwaited, ShardOpened};
+use crate::platform::bugs::{Bug, planted};
 
 /// One shard of the log, or of the entry being made.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub(super) struct Sketch {
     pub(super) awaited: BTreeMap<ShardId, Awaited>,
     pub(super) epoch_floor: Second,
     closed_through: Option<Second>,
+    /// Parents, as the listing shows them.
+    parents: BTreeMap<ShardId, Option<ShardId>>,
 }
 
 impl Sketch {
@@ -53,6 +56,7 @@ impl Sketch {
             awaited: awaited.map(|(key, awaited)| (key.id.clone(), awaited.clone())).collect(),
             epoch_floor: started.map(|started| started.floor).unwrap_or_default(),
             closed_through: manifest.closed_through,
+            parents: if planted(Bug::RankFromListing) { listed_parents(view) } else { BTreeMap::new() },
         }
     }
 
@@ -62,7 +66,7 @@ impl Sketch {
 
     /// Whether a shard found only now, with this end, may be the ancestor of one that was opened without it.
     pub(super) fn may_be_ancestor(&self, id: &ShardId, end: Option<Sequence>) -> bool {
-        let unlisted = self.shards.values().filter(|opened| opened.unlisted);
+        let unlisted = self.shards.values().filter(|opened| opened.unlisted && !planted(Bug::LateAncestorIsRead));
         may_be_ancestor(unlisted.map(|opened| (opened.parent.as_ref(), opened.start)), id, end)
     }
 
@@ -98,6 +102,7 @@ impl Sketch {
             (_, None, None) => (self.next_rank(), floor),
             _ => (self.next_rank(), self.greatest_cut_below(start).max(floor)),
         };
+        let rank = if planted(Bug::RankFromListing) { self.listed_depth(id) } else { rank };
         let unlisted = awaited.is_some() || (parent.is_some() && logged.is_none());
         ShardOpened {
             epoch,
@@ -110,6 +115,11 @@ impl Sketch {
             floor,
             cut,
         }
+    }
+
+    fn listed_depth(&self, id: &ShardId) -> u32 {
+        let parent = self.parents.get(id).and_then(Option::as_ref);
+        parent.filter(|parent| self.parents.contains_key(parent)).map_or(0, |parent| self.listed_depth(parent) + 1)
     }
 
     fn next_rank(&self) -> u32 {
@@ -140,4 +150,8 @@ impl Sketch {
         let node = Awaited { parent: awaited.parent.clone(), start: awaited.start, floor: awaited.floor };
         self.awaited.insert(awaited.shard.clone(), node);
     }
+}
+
+fn listed_parents(view: &View<'_>) -> BTreeMap<ShardId, Option<ShardId>> {
+    view.listing.shards.iter().map(|shard| (shard.id.clone(), shard.parent.clone())).collect()
 }
