@@ -89,7 +89,7 @@ pub(crate) fn run(runtime: &Runtime) {
     let archive = runtime.block_on(Archive::make());
     let segments = Segments::new(Arc::clone(&archive.store), table().folder());
     let point = Point::at(archive.manifest.closed_through.unwrap());
-    let plan: Plan = replay::plan(&archive.manifest, point, Options::default()).unwrap();
+    let plan: Plan = replay::plan(&archive.manifest, point, &Options::default()).unwrap();
     let rows = SEGMENTS * ROWS;
     assert_eq!(archive.columns(None), rows);
     let bytes: usize = archive.stored.iter().map(|(bytes, _)| bytes.len()).sum();

@@ -25,6 +25,8 @@ pub enum Exit {
     VerificationFailed = 13,
     /// The destination exists and is not empty.
     DestinationNotEmpty = 14,
+    /// It costs money or cannot be undone, and nobody said yes.
+    NeedsConfirmation = 16,
     /// The archive was written by a newer tailrace.
     FormatNewer = 17,
     /// The archive does not hold this table.
@@ -54,6 +56,7 @@ impl Exit {
             Self::Gap => "gap",
             Self::VerificationFailed => "verification_failed",
             Self::DestinationNotEmpty => "destination_not_empty",
+            Self::NeedsConfirmation => "needs_confirmation",
             Self::FormatNewer => "format_newer",
             Self::TableNotInArchive => "table_not_in_archive",
             Self::Credentials => "credentials",

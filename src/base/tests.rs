@@ -267,7 +267,7 @@ async fn a_base_is_taken_beside_a_capture_and_serves_replays() {
     let found = world.found().await;
     assert_eq!((found.intents.len(), found.bases.len()), (0, 1));
     assert_eq!(found.bases[0].base.name.as_deref(), Some("first"));
-    let planned = plan(&found, Point::at(summary.complete_at), Options::default()).unwrap();
+    let planned = plan(&found, Point::at(summary.complete_at), &Options::default()).unwrap();
     let segments = Segments::new(Arc::clone(&world.store), identity().folder());
     let rows = segments.base(&planned.base.segments[0]).await.unwrap();
     assert_eq!(rows.len(), 100);

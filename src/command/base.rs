@@ -53,13 +53,27 @@ pub struct Base {
     scratch: Option<PathBuf>,
 }
 
+impl Base {
+    fn captured(&self, context: &Context) -> Result<CaptureConfig, Failure> {
+        Ok(CaptureConfig::resolve(&self.capture, &context.loaded.file.capture)?)
+    }
+
+    /// The one table, as the user names it.
+    pub(super) fn only_table(&self, context: &Context) -> Result<String, Failure> {
+        match self.captured(context)?.tables.as_slice() {
+            [table] => Ok(table.clone()),
+            _ => {
+                let next = "give one --table; run it again for the next";
+                Err(Failure::new(Exit::Usage, "a snapshot is taken of one table at a time", "--table", next))
+            }
+        }
+    }
+}
+
 pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
-    let captured = CaptureConfig::resolve(&args.capture, &context.loaded.file.capture)?;
+    let captured = args.captured(context)?;
     let config = BaseConfig::resolve(&args.options, &context.loaded.file.base);
-    let [table] = captured.tables.as_slice() else {
-        let next = "give one --table; run it again for the next";
-        return Err(Failure::new(Exit::Usage, "a snapshot is taken of one table at a time", "--table", next));
-    };
+    let table = &args.only_table(context)?;
     let name: TableName = table.parse()?;
     let prepared = context.stop.unless_stopped(Box::pin(prepare(context, &name, &captured))).await;
     let (archive, aws, facts) = prepared.ok_or_else(|| context.stop.stopped(STOPPED, table))??;

@@ -88,7 +88,7 @@ fn restorable_from(manifest: &Manifest, all: &[Unknown]) -> Option<Second> {
 }
 
 fn serves(manifest: &Manifest, at: Second) -> bool {
-    plan(manifest, Point::at(at), Options { proven: false }).is_ok()
+    plan(manifest, Point::at(at), &Options::default()).is_ok()
 }
 
 /// A time, or that there is none yet.

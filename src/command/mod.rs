@@ -9,6 +9,7 @@ mod coverage;
 #[cfg(feature = "embedded")]
 mod demo;
 mod files;
+mod gaps;
 mod init;
 mod list;
 mod live;
@@ -84,6 +85,9 @@ pub enum Verb {
     List(list::List),
     /// Print how far each table is archived, from the archive alone
     Status(status::Status),
+    /// What was lost: print it, count what it hides, say that it does not matter, or repair it
+    #[command(subcommand)]
+    Gaps(gaps::Gaps),
     /// Check every object of the archive, and that they agree
     Verify(verify::Verify),
     /// Print the committed files of a table, and SQL that reads them
@@ -108,6 +112,7 @@ impl Verb {
             Self::Replay(_) => "replay",
             Self::List(_) => "list",
             Self::Status(_) => "status",
+            Self::Gaps(_) => "gaps",
             Self::Verify(_) => "verify",
             Self::Files(_) => "files",
             Self::Config(_) => "config",
@@ -121,7 +126,7 @@ impl Verb {
         match self {
             #[cfg(feature = "embedded")]
             Self::Demo(_) => true,
-            Self::Capture(_) | Self::Base(_) | Self::Replay(_) => true,
+            Self::Capture(_) | Self::Base(_) | Self::Replay(_) | Self::Gaps(gaps::Gaps::Repair(_)) => true,
             _ => false,
         }
     }
@@ -158,6 +163,7 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::Replay(args) => replay::run(&context, &args).await,
         Verb::List(args) => list::run(&context, &args).await,
         Verb::Status(args) => status::run(&context, &args).await,
+        Verb::Gaps(args) => gaps::run(&context, &args).await,
         Verb::Verify(args) => verify::run(&context, &args).await,
         Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),

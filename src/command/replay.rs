@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use super::Context;
 use super::archive::{Archive, Opened, log_failure};
 use super::coverage::Coverage;
+use super::gaps;
 use super::live::Regions;
 use super::table::{TableName, ambiguous};
 use crate::config::ReplayConfig;
@@ -60,6 +61,9 @@ pub struct Replay {
     /// Answer only for times that are confirmed, not merely likely complete
     #[arg(long, env = "TAILRACE_PROVEN", value_parser = clap::builder::BoolishValueParser::new())]
     proven: bool,
+    /// Go past this gap (see `tailrace gaps`): changes in it may be missing from the answer. May be given several times
+    #[arg(long = "accept-gap", value_name = "ID")]
+    accept_gap: Vec<String>,
     #[command(flatten)]
     options: ReplayOptions,
 }
@@ -75,7 +79,8 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &destination, config).await?;
-    let (point, place, segments) = (plan.point.clone(), place(&archive, &timeline), segments(&archive, &timeline));
+    let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
+    let (place, segments) = (place(&archive, &timeline), segments(&archive, &timeline));
     let bar = context.out.progress(STEPS, "items");
     let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
     let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, &mut shown);
@@ -83,7 +88,8 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     bar.finish_and_clear();
     let total = done.map_or_else(|| Err(stopped()), |done| done.map_err(|error| error.to_failure(&place)));
     let total = total.map_err(|failure| with_left_behind(failure, sink.left_behind()))?;
-    context.out.summary(&Replayed::of(&timeline.table, &point, &total, args.into.as_deref().unwrap_or_default()));
+    let into = args.into.as_deref().unwrap_or_default();
+    context.out.summary(&Replayed::of(&timeline.table, &point, accepted, &total, into));
     Ok(())
 }
 
@@ -189,7 +195,7 @@ async fn pick(archive: &Archive, name: &TableName, asked: &Asked) -> Result<Open
 
 fn covers(opened: &Opened, asked: &Asked) -> bool {
     let point = replay::Point::resolve(asked, &opened.manifest);
-    point.is_some_and(|point| replay::plan(&opened.manifest, point, Options { proven: false }).is_ok())
+    point.is_some_and(|point| replay::plan(&opened.manifest, point, &Options::default()).is_ok())
 }
 
 fn one_line(coverage: &Coverage) -> String {
@@ -209,13 +215,14 @@ async fn plan(
     place: &str,
 ) -> Result<Plan, Failure> {
     let segments = segments(archive, timeline);
+    let accepted = gaps::named(&timeline.manifest, &args.accept_gap, "--accept-gap", place)?;
+    let options = Options { proven: args.proven, accepted: accepted.into_iter().map(|gap| gap.id).collect() };
     let mut told = false;
     loop {
         timeline.load_all(&archive.location()).await?;
         let point = replay::locate(asked, &timeline.log, &mut timeline.manifest, &segments).await;
-        let planned = point.and_then(|point| {
-            replay::plan(&timeline.manifest, point, Options { proven: args.proven }).map_err(ReplayError::from)
-        });
+        let planned =
+            point.and_then(|point| replay::plan(&timeline.manifest, point, &options).map_err(ReplayError::from));
         match planned {
             Err(ReplayError::Refused(Refusal::NotCovered { stream_off, .. })) => match timeline.cut_short() {
                 Some(cut_short) => return Err(cut_short),

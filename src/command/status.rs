@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Context;
 use super::archive::whole;
 use super::coverage::{Coverage, Until};
+use super::gaps;
 use super::table::TableName;
 use crate::change::Second;
 use crate::config::StatusConfig;
@@ -38,7 +39,8 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<(), Failure>
     let mut judged = Vec::new();
     let opened = archive.open_all(name.as_ref()).await?;
     for timeline in &opened {
-        let state = TableStatus::of(Coverage::of(timeline), now, config, name.is_some());
+        let mut state = TableStatus::of(Coverage::of(timeline), now, config, name.is_some());
+        state.alarm = gaps::open(&timeline.manifest);
         context.out.result("status", &state);
         judged.push(state);
     }
@@ -71,6 +73,8 @@ struct TableStatus {
     seconds_left: Option<i64>,
     live: bool,
     gaps: usize,
+    /// The ids of gaps that nobody has acknowledged or repaired.
+    alarm: Vec<String>,
     restorable_from: Option<Second>,
     too_old: bool,
 }
@@ -90,6 +94,7 @@ impl TableStatus {
             proven_through: coverage.proven_through,
             live: coverage.live,
             gaps: coverage.gaps.len(),
+            alarm: vec![],
             restorable_from: coverage.restorable_from,
         }
     }
@@ -108,7 +113,10 @@ impl fmt::Display for TableStatus {
             None => {}
         }
         if self.gaps > 0 {
-            writeln!(f, "  {} gaps: `tailrace list` prints them", self.gaps)?;
+            writeln!(f, "  {} gaps: `tailrace gaps list` prints them", self.gaps)?;
+        }
+        if !self.alarm.is_empty() {
+            writeln!(f, "  ALARM: changes were lost, and nobody has dealt with it: gap {}", self.alarm.join(", "))?;
         }
         Ok(())
     }

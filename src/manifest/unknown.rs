@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::action::{BaseKind, GapReason};
-use super::state::{Gap, Manifest};
+use super::state::{Gap, GapId, Manifest};
 use crate::change::Second;
 use crate::platform::bugs::{Bug, planted};
 
@@ -39,6 +39,17 @@ pub struct Unknown {
     /// Why.
     #[serde(flatten)]
     pub cause: Cause,
+}
+
+impl Unknown {
+    /// The gap that it is: other stretches have no id.
+    #[must_use]
+    pub fn gap(&self) -> Option<GapId> {
+        match &self.cause {
+            Cause::Gap { id, .. } => GapId::parse(id),
+            _ => None,
+        }
+    }
 }
 
 /// All of them, in order of their first second.

@@ -96,7 +96,16 @@ fn refused(refusal: &Refusal) -> (Exit, String) {
         Refusal::NotCovered { covered: None, .. } => (Exit::OutsideCoverage, "let `tailrace capture` run".to_owned()),
         Refusal::Gap { unknown, .. } => {
             let before = unknown.from.plus(-1);
-            (Exit::Gap, format!("choose a time up to {before}, or one that a snapshot taken after the gap serves"))
+            let past = unknown.gap().map(|id| {
+                format!(
+                    "; or see what it hides with `tailrace gaps explain {id}`, and go past it with --accept-gap {id}"
+                )
+            });
+            let past = past.unwrap_or_default();
+            (
+                Exit::Gap,
+                format!("choose a time up to {before}, or one that a snapshot taken after the gap serves{past}"),
+            )
         }
         Refusal::NoBase { first_base: Some(first), .. } => {
             (Exit::OutsideCoverage, format!("choose a time from {first} on"))

@@ -119,7 +119,7 @@ async fn hand_over(mut items: impl Iterator<Item = Item> + Send, sink: &mut dyn 
 }
 
 /// Reads the stretches of a plan, one after another.
-struct Reader {
+pub(super) struct Reader {
     plan: Arc<Plan>,
     objects: Objects,
     most_bytes: usize,
@@ -130,7 +130,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(plan: &Plan, segments: &Segments, bounds: Bounds) -> Self {
+    pub(super) fn new(plan: &Plan, segments: &Segments, bounds: Bounds) -> Self {
         let plan = Arc::new(plan.clone());
         let begun = vec![0; plan.changes.len() + plan.base.segments.len()];
         let objects = Objects::new(segments.clone(), bounds.kept);
@@ -138,7 +138,7 @@ impl Reader {
     }
 
     /// Phase 1 of the next stretch.
-    async fn next(&mut self) -> Result<Option<Stretch>, ReplayError> {
+    pub(super) async fn next(&mut self) -> Result<Option<Stretch>, ReplayError> {
         let Some(from) = self.next else { return Ok(None) };
         let mut winners = Winners::new(Arc::clone(&self.plan), from, self.most_bytes);
         for (file, meta) in (0_u32..).zip(self.plan.objects()) {

@@ -1,6 +1,7 @@
 //! 7. The image of the table at a point: point → plan → image → sink.
 
 mod error;
+mod explain;
 mod image;
 mod images;
 mod locate;
@@ -11,6 +12,7 @@ pub mod sink;
 mod winners;
 
 pub use error::ReplayError;
+pub use explain::{Explained, explain};
 pub use image::Total;
 pub use locate::locate;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
@@ -19,7 +21,7 @@ pub use sink::Sink;
 
 use image::Bounds;
 
-use crate::manifest::{Log, Manifest, ReadError, Segments};
+use crate::manifest::{Log, Manifest, ReadError, Segments, Unknown};
 
 /// Runs a plan into a sink and finishes it. `manifest` is the one that the plan was made from.
 ///
@@ -64,7 +66,9 @@ async fn refold(log: &Log, manifest: &mut Manifest, missing: &str) -> Result<(),
 }
 
 fn plan_again(manifest: &Manifest, plan: &Plan) -> Result<Plan, Refusal> {
-    plan::plan(manifest, plan.point.clone(), Options { proven: plan.watermark == Watermark::Proven })
+    let accepted = plan.accepted.iter().filter_map(Unknown::gap).collect();
+    let options = Options { proven: plan.watermark == Watermark::Proven, accepted };
+    plan::plan(manifest, plan.point.clone(), &options)
 }
 
 #[cfg(test)]

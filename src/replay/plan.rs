@@ -1,20 +1,23 @@
 //! The plan of a replay: a pure value, made from the manifest alone. Running it makes no decisions.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::point::Point;
 use crate::change::Second;
-use crate::manifest::{Base, BaseKind, Cause, Manifest, Unknown, unknown};
+use crate::manifest::{Base, BaseKind, Cause, GapId, Manifest, Unknown, unknown};
 use crate::platform::bugs::{Bug, planted};
 use crate::segment::{SegmentMeta, Tier};
 
 /// What the caller chooses besides the point.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Trust only the time that is confirmed by rows (`proven_through`), not by idle shards.
     pub proven: bool,
+    /// Gaps that a person goes past, knowing that changes in them may be missing from the answer.
+    pub accepted: BTreeSet<GapId>,
 }
 
 /// Which way the image is found.
@@ -56,6 +59,8 @@ pub struct Plan {
     pub late: bool,
     /// What is unknown between `after` and `until`: only backward plans meet any, and none behind the point.
     pub unknown: Vec<Unknown>,
+    /// Gaps between `after` and `until` that the caller goes past: the answer may lack changes in them.
+    pub accepted: Vec<Unknown>,
 }
 
 /// The base of a plan.
@@ -149,23 +154,50 @@ impl Watermark {
     }
 }
 
-/// Plans the image at `point`. `manifest` must hold all segments from the oldest usable base on.
+/// Plans the image at `point`. `manifest` must hold all segments from the oldest usable base on. A gap is gone past only
+/// where there is no other way to the point.
 ///
 /// # Errors
 /// [`Refusal`]: the point is outside coverage, or its image is unknown.
-pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan, Refusal> {
+pub fn plan(manifest: &Manifest, point: Point, options: &Options) -> Result<Plan, Refusal> {
     let watermark = if options.proven { Watermark::Proven } else { Watermark::Closed };
+    let all = unknown::all(manifest);
+    match passing(manifest, point.clone(), watermark, &all, &[]) {
+        Err(Refusal::Gap { .. }) if !options.accepted.is_empty() => {
+            let is_accepted = |unknown: &Unknown| unknown.gap().is_some_and(|id| options.accepted.contains(&id));
+            let (accepted, unknown): (Vec<_>, Vec<_>) = all.into_iter().partition(is_accepted);
+            passing(manifest, point, watermark, &unknown, &accepted)
+        }
+        planned => planned,
+    }
+}
+
+/// A plan that stops at `unknown` and goes past what is `accepted`.
+fn passing(
+    manifest: &Manifest,
+    point: Point,
+    watermark: Watermark,
+    unknown: &[Unknown],
+    accepted: &[Unknown],
+) -> Result<Plan, Refusal> {
     let covered = covered(manifest, &point, watermark)?;
-    let unknown = unknown::all(manifest);
+    let draw = |point: Point, way, base: &Base, range: (Second, Second)| {
+        let met = |all: &[Unknown]| unknown::meeting(all, range.0, range.1).cloned().collect();
+        Plan {
+            unknown: met(unknown),
+            accepted: met(accepted),
+            ..draw(manifest, point, (watermark, covered), way, base, range)
+        }
+    };
     let horizon = point.horizon();
     let before = bases(manifest).filter(|base| base.base.complete_at <= point.through).max_by_key(order);
     let mut in_the_way = None;
     if let Some(base) = before {
-        in_the_way = unknown::meeting(&unknown, base.base.fence, horizon).next();
+        in_the_way = unknown::meeting(unknown, base.base.fence, horizon).next();
         if in_the_way.is_none() || planted(Bug::GapIsPassedOver) {
             let whole = planted(Bug::SnapshotWithoutOverlap);
             let range = (if whole { base.base.complete_at } else { base.base.fence }, horizon);
-            return Ok(draw(manifest, &unknown, point, (watermark, covered), Way::Forward, base, range));
+            return Ok(draw(point, Way::Forward, base, range));
         }
     }
     let gap = |unknown: &Unknown| Refusal::Gap { asked: horizon, unknown: unknown.clone() };
@@ -176,7 +208,7 @@ pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan,
     // Up to that base: an item that nobody knows of may have lived at the point and vanished in a gap, so that one hides
     // the whole table. Without a base, a gap around the point says more than that there is none.
     let behind = match after {
-        Some(base) => unknown::meeting(&unknown, point.through, base.base.complete_at).next(),
+        Some(base) => unknown::meeting(unknown, point.through, base.base.complete_at).next(),
         None => unknown.iter().find(|unknown| unknown.from <= horizon && unknown.to > point.through),
     };
     if let Some(behind) = behind {
@@ -185,8 +217,8 @@ pub fn plan(manifest: &Manifest, point: Point, options: Options) -> Result<Plan,
     let Some(base) = after.filter(|base| has_old_images(manifest, horizon, base.base.complete_at)) else {
         return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
     };
-    let range = (useful_after(manifest, &unknown, &point), base.base.complete_at);
-    Ok(draw(manifest, &unknown, point, (watermark, covered), Way::Backward, base, range))
+    let range = (useful_after(manifest, unknown, &point), base.base.complete_at);
+    Ok(draw(point, Way::Backward, base, range))
 }
 
 fn bases(manifest: &Manifest) -> impl Iterator<Item = &Base> {
@@ -243,7 +275,6 @@ fn useful_after(manifest: &Manifest, unknown: &[Unknown], point: &Point) -> Seco
 
 fn draw(
     manifest: &Manifest,
-    unknown: &[Unknown],
     point: Point,
     (watermark, covered_through): (Watermark, Second),
     way: Way,
@@ -260,7 +291,8 @@ fn draw(
     Plan {
         is_final: point.horizon() <= covered_through,
         late: manifest.late.iter().any(|late| late.from <= asked && asked < late.to),
-        unknown: unknown::meeting(unknown, after, until).cloned().collect(),
+        unknown: vec![],
+        accepted: vec![],
         base: PlannedBase {
             n: base.n,
             kind: base.base.kind,
@@ -327,6 +359,9 @@ impl fmt::Display for Plan {
         writeln!(f, "covered    {} up to {}", self.watermark.words(), self.covered_through)?;
         for unknown in &self.unknown {
             writeln!(f, "unknown    {unknown}; passed by, from the snapshot after it")?;
+        }
+        for gap in &self.accepted {
+            writeln!(f, "accepted   {gap}; changes in it may be missing from this answer")?;
         }
         if self.late {
             writeln!(f, "late       changes of this time were archived late: the table may have differed by them")?;

@@ -32,7 +32,7 @@ const TIGHT: Bounds = Bounds { keys: 800, images: 400, kept: 3000 };
 
 /// What the code answers: the image, or why not.
 async fn answer(history: &History, point: Point, bounds: Bounds) -> Result<(Images, Plan), ReplayError> {
-    let plan = plan(&history.manifest, point, Options::default())?;
+    let plan = plan(&history.manifest, point, &Options::default())?;
     let (mut kept, mut total) = (Kept::default(), Total::default());
     image::run(&plan, &history.segments(), bounds, &mut kept, &mut total).await?;
     assert_eq!(total.items, kept.0.len() as u64);
@@ -126,7 +126,7 @@ async fn a_cut_at_a_sequence_is_the_prefix_of_its_lineage_and_goes_forward_only(
                 }
                 Err(error) if is_refusal(&error) => {
                     assert!(!serves, "seed {seed}, event {at}: {error}");
-                    let second = plan(&history.manifest, Point::at(event.cut), Options::default());
+                    let second = plan(&history.manifest, Point::at(event.cut), &Options::default());
                     backward += u32::from(second.is_ok_and(|plan| plan.way == Way::Backward));
                 }
                 Err(error) => panic!("seed {seed}, event {at}: {error}"),
@@ -149,10 +149,10 @@ async fn a_cut_inside_a_second_that_is_not_covered_is_refused() {
         let point = locate::resolve(&asked, &history.manifest, &history.segments()).await.unwrap();
         history.manifest.gaps.clear();
         history.manifest.closed_through = Some(event.cut.plus(-1));
-        let refusal = plan(&history.manifest, point.clone(), Options::default()).err();
+        let refusal = plan(&history.manifest, point.clone(), &Options::default()).err();
         assert!(matches!(refusal, Some(Refusal::NotCovered { asked, .. }) if asked == event.cut), "{refusal:?}");
         history.manifest.closed_through = Some(event.cut);
-        if let Ok(plan) = plan(&history.manifest, point, Options::default()) {
+        if let Ok(plan) = plan(&history.manifest, point, &Options::default()) {
             assert!(plan.is_final);
             answered += 1;
         }
@@ -209,7 +209,7 @@ async fn a_run_taken_up_again_passes_over_what_the_sink_has() {
     for seed in 0..SEEDS {
         let history = History::random(seed).await;
         let Some(asked_at) = history.manifest.closed_through else { continue };
-        let Ok(plan) = plan(&history.manifest, Point::at(asked_at), Options::default()) else { continue };
+        let Ok(plan) = plan(&history.manifest, Point::at(asked_at), &Options::default()) else { continue };
         let (mut whole, mut all) = (Kept::default(), Total::default());
         if image::run(&plan, &history.segments(), TIGHT, &mut whole, &mut all).await.is_err() || all.items < 3 {
             continue;
@@ -230,14 +230,52 @@ async fn the_time_that_counts_is_the_one_of_the_watermark_asked_for() {
     let mut history = History::random(1).await;
     let closed = Second(history.manifest.closed_through.unwrap().0);
     history.manifest.proven_through = Some(closed.plus(-10));
-    let refusal = |at: Second, proven| plan(&history.manifest, Point::at(at), Options { proven }).err();
+    let refusal =
+        |at: Second, proven| plan(&history.manifest, Point::at(at), &Options { proven, ..Options::default() }).err();
     assert!(matches!(refusal(closed.plus(1), false), Some(Refusal::NotCovered { watermark: Watermark::Closed, .. })));
     let proven = refusal(closed.plus(-9), true);
     assert!(matches!(proven, Some(Refusal::NotCovered { watermark: Watermark::Proven, .. })));
     assert!(!matches!(refusal(closed.plus(-10), true), Some(Refusal::NotCovered { .. })));
-    assert_eq!(plan(&Manifest::default(), Point::at(closed), Options::default()), Err(Refusal::NothingArchived));
+    assert_eq!(plan(&Manifest::default(), Point::at(closed), &Options::default()), Err(Refusal::NothingArchived));
     assert!(matches!(refusal(Second(0), false), Some(Refusal::BeforeCoverage { .. })));
     let failure = ReplayError::Refused(proven.unwrap()).to_failure("table");
     assert_eq!(failure.exit, crate::failure::Exit::OutsideCoverage);
     assert_eq!(Text::from(failure.place), Text::from("table"));
+}
+
+#[tokio::test]
+async fn what_is_called_exact_past_a_gap_is_the_truth_and_is_counted_one_by_one() {
+    let (mut exact, mut doubtful) = (0, 0);
+    for seed in 0..SEEDS {
+        let history = History::random(seed).await;
+        let accepted = history.manifest.gaps.iter().map(|gap| gap.id).collect();
+        let options = Options { accepted, ..Options::default() };
+        for asked_at in history.times() {
+            let Ok(plan) = plan(&history.manifest, Point::at(asked_at), &options) else { continue };
+            if plan.accepted.is_empty() {
+                continue;
+            }
+            let truth = history.truth(|change| change.cut <= asked_at);
+            let (mut kept, mut total) = (Kept::default(), Total::default());
+            image::run(&plan, &history.segments(), TIGHT, &mut kept, &mut total).await.unwrap();
+            let counted = explain(&plan, &history.segments()).await.unwrap();
+            let mut reader = image::Reader::new(&plan, &history.segments(), Bounds::DEFAULT);
+            let mut sure = Vec::new();
+            while let Some(stretch) = reader.next().await.unwrap() {
+                sure.extend(stretch.winners.into_iter().filter_map(|winner| {
+                    let (since, until) = winner.rests_on;
+                    let met = crate::manifest::unknown::meeting(&plan.accepted, since, until).next().is_some();
+                    (!met).then(|| winner.key.texts().0.as_str().to_owned())
+                }));
+            }
+            assert_eq!((counted.items, counted.exact), (total.items, sure.len() as u64), "seed {seed}, {asked_at}");
+            for item in kept.0.iter().filter(|item| sure.iter().any(|key| key == item.pk.as_str())) {
+                let truth = truth.get(item.pk.as_str()).map(String::as_str);
+                assert_eq!(Some(item.image.as_str()), truth, "seed {seed}, {} at {asked_at}: {plan}", item.pk.as_str());
+            }
+            exact += counted.exact;
+            doubtful += counted.may_be_wrong;
+        }
+    }
+    assert!(exact > 10 && doubtful > 10, "{exact} {doubtful}");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::plan::{Plan, Way};
 use crate::change::{ChangeKind, KeyHash, Second, Sequence, Text};
-use crate::manifest::unknown;
+use crate::manifest::{Unknown, unknown};
 use crate::platform::bugs::{Bug, planted};
 use crate::segment::SegmentError;
 use crate::segment::select::{BaseKey, Position};
@@ -72,6 +72,8 @@ pub(super) enum Lies {
 pub(super) struct Winner {
     pub(super) key: Key,
     pub(super) lies: Lies,
+    /// It is right if nothing is missing in these seconds: behind the first, up to the second.
+    pub(super) rests_on: (Second, Second),
 }
 
 /// One stretch, decided.
@@ -205,7 +207,11 @@ impl Winners {
         let mut stretch = Stretch { next: self.until, ..Stretch::default() };
         stretch.winners.reserve_exact(self.keys.len());
         for (key, candidate) in self.keys {
-            stretch.winners.extend(verdict(&self.plan, &candidate).map(|lies| Winner { key, lies }));
+            stretch.winners.extend(verdict(&self.plan, &candidate).map(|(lies, rests_on)| Winner {
+                key,
+                lies,
+                rests_on,
+            }));
         }
         stretch
     }
@@ -227,40 +233,49 @@ fn cost(key: &Key) -> usize {
 fn known_unknown(plan: &Plan, row: &Position<'_>) -> Result<(), SegmentError> {
     let plays = row.cut_at > plan.after && row.cut_at <= plan.until;
     let at = row.cut_at;
-    if plays && !plan.unknown.iter().any(|unknown| unknown.from <= at && at <= unknown.to) {
+    if plays && !plan.unknown.iter().chain(&plan.accepted).any(|unknown| unknown.from <= at && at <= unknown.to) {
         let row = row.row;
         return Err(SegmentError::Damaged(format!("row {row} could not be decoded, and no gap at {at} says so")));
     }
     Ok(())
 }
 
-/// Where the item's image lies; none for one that is not there.
-fn verdict(plan: &Plan, candidate: &Candidate) -> Option<Lies> {
+/// Where the item's image lies, and what that rests on; none for one that is not there.
+fn verdict(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
     match plan.way {
-        Way::Forward => forward(candidate),
+        Way::Forward => forward(plan, candidate),
         Way::Backward => backward(plan, candidate),
     }
 }
 
 /// The last change, else the base.
-fn forward(candidate: &Candidate) -> Option<Lies> {
-    candidate.last.as_ref().map_or_else(|| from_base(candidate), after)
+fn forward(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
+    let (lies, since) = match &candidate.last {
+        Some(last) => (after(last)?, last.cut_at),
+        None => (from_base(candidate)?, plan.base.fence),
+    };
+    Some((lies, (since, plan.point.horizon())))
 }
 
 /// The last change if nothing is unknown since; else the image before the next one; else the base after both. Behind
-/// the point nothing is unknown, or there would be no plan.
-fn backward(plan: &Plan, candidate: &Candidate) -> Option<Lies> {
+/// the point nothing is unknown but what the caller goes past, or there would be no plan.
+fn backward(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
     let horizon = plan.point.horizon();
+    let clear = |unknown: &[Unknown], since: Second| unknown::meeting(unknown, since, horizon).next().is_none();
     let known_since = |last: &&Found| {
-        last.cut_at > plan.after && unknown::meeting(&plan.unknown, last.cut_at.plus(-1), horizon).next().is_none()
+        let since = last.cut_at.plus(-1);
+        last.cut_at > plan.after && clear(&plan.unknown, since) && clear(&plan.accepted, since)
     };
     if let Some(last) = candidate.last.as_ref().filter(known_since) {
-        return after(last);
+        return Some((after(last)?, (last.cut_at, horizon)));
     }
     match &candidate.next {
         Some(next) if next.kind == ChangeKind::Insert => None,
-        Some(next) => Some(Lies::Old { of: next.place, before: day_before(plan, candidate, next) }),
-        None => from_base(candidate),
+        Some(next) => {
+            let lies = Lies::Old { of: next.place, before: day_before(plan, candidate, next) };
+            Some((lies, (horizon, next.cut_at)))
+        }
+        None => Some((from_base(candidate)?, (horizon, plan.until))),
     }
 }
 

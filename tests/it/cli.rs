@@ -5,6 +5,7 @@
 
 mod arguments;
 mod damage;
+mod gaps;
 mod kills;
 mod live;
 mod places;

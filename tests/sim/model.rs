@@ -123,7 +123,7 @@ impl Reader {
     }
 
     async fn replay(&self, log: &Log, manifest: &mut Manifest, at: Second) -> Result<(Plan, Images), Refusal> {
-        let plan = replay::plan(manifest, Point::at(at), Options::default())?;
+        let plan = replay::plan(manifest, Point::at(at), &Options::default())?;
         let segments = Segments::new(self.store(), identity().folder());
         let mut kept = Kept::default();
         match replay::run(log, manifest, &segments, plan.clone(), &mut kept).await {

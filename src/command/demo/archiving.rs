@@ -91,7 +91,7 @@ impl Archiving {
         let Opened { log, mut manifest, .. } = self.archive.open(self.table.clone()).await?;
         log.load_segments(&mut manifest, None, None).await.map_err(failed)?;
         let point = Point::at(at);
-        let plan = replay::plan(&manifest, point, Options { proven: false }).map_err(failed)?;
+        let plan = replay::plan(&manifest, point, &Options::default()).map_err(failed)?;
         let keys = manifest.epochs.values().next().map(|epoch| epoch.started.keys.clone()).ok_or_else(nothing)?;
         let definition = manifest.definition.clone().map(|definition| definition.table);
         let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None };

@@ -32,6 +32,7 @@ impl Serialize for Planned<'_> {
             is_final: bool,
             late: bool,
             unknown: &'a [Unknown],
+            accepted_gaps: &'a [Unknown],
         }
         let plan = self.0;
         let short = Short {
@@ -46,6 +47,7 @@ impl Serialize for Planned<'_> {
             is_final: plan.is_final,
             late: plan.late,
             unknown: &plan.unknown,
+            accepted_gaps: &plan.accepted,
         };
         short.serialize(serializer)
     }
@@ -60,16 +62,25 @@ pub(super) struct Replayed {
     items: u64,
     /// Order-free digest of the items: equal for equal answers.
     digest: String,
+    /// Gaps that were gone past: changes in them may be missing.
+    accepted_gaps: Vec<Unknown>,
 }
 
 impl Replayed {
-    pub(super) fn of(table: &TableIdentity, point: &Point, total: &Total, into: &str) -> Self {
+    pub(super) fn of(
+        table: &TableIdentity,
+        point: &Point,
+        accepted_gaps: Vec<Unknown>,
+        total: &Total,
+        into: &str,
+    ) -> Self {
         Self {
             table: table.to_string(),
             point: point.clone(),
             into: into.to_owned(),
             items: total.items,
             digest: format!("{:032x}", total.digest),
+            accepted_gaps,
         }
     }
 }
@@ -77,6 +88,9 @@ impl Replayed {
 impl fmt::Display for Replayed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} items of {} as of {} into {}", self.items, self.table, self.point, self.into)?;
+        for gap in &self.accepted_gaps {
+            writeln!(f, "NOT EXACT: changes may be missing, as you accepted: {gap}")?;
+        }
         write!(f, "digest {}; exact for each item, not across items of one transaction", self.digest)
     }
 }

@@ -109,7 +109,7 @@ impl Archive {
     }
 
     async fn at(&self, at: Second, bounds: Bounds) -> Result<Images, ReplayError> {
-        let plan = plan(&self.manifest, Point::at(at), Options::default())?;
+        let plan = plan(&self.manifest, Point::at(at), &Options::default())?;
         let segments = Segments::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, "table".to_owned());
         let (mut kept, mut total) = (Kept::default(), Total::default());
         image::run(&plan, &segments, bounds, &mut kept, &mut total).await?;

@@ -242,7 +242,7 @@ fn run(archive: &Path, out: &Path, arguments: &[String]) -> Said {
 /// The segments that a replay of this point reads.
 fn planned(world: &World, asked: &Asked) -> BTreeSet<String> {
     let point = Point::resolve(asked, &world.manifest).unwrap();
-    let plan = plan(&world.manifest, point, Options::default()).unwrap();
+    let plan = plan(&world.manifest, point, &Options::default()).unwrap();
     plan.changes.iter().chain(&plan.base.segments).map(|meta| world.log.path(&meta.path)).collect()
 }
 
