@@ -16,6 +16,10 @@ use crate::platform::retry::Backoff;
 
 /// Between two pages of an idle shard: the first wait, and the longest. Empty calls are billed too.
 const IDLE_WAIT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// The longest wait behind so many empty pages that the shard may be idle: below one call in five seconds.
+const IDLE_MOST: Duration = Duration::from_millis(5500);
+/// That wait is at most this part of `settle`, so that an endpoint which settles fast is read fast.
+const IDLE_PART: u32 = 20;
 /// A page whose last record is older than this is followed at once: the reader is behind, whatever the page's size.
 const FRESH: i64 = 60;
 /// The service gives at most so many records in a page: behind a full one there is more.
@@ -137,6 +141,7 @@ pub struct Tail {
     /// Between two pages of a shard that is read up to its tip: every call is billed, whatever it brings.
     pace: Duration,
     idle_wait: Duration,
+    idle_most: Duration,
     due: Instant,
 }
 
@@ -164,6 +169,7 @@ impl Tail {
             retry: Backoff::new(ids, RETRY_WAIT.0, RETRY_WAIT.1),
             pace,
             idle_wait: IDLE_WAIT.0,
+            idle_most: (settle / IDLE_PART).clamp(IDLE_WAIT.1, IDLE_MOST),
             due: now(),
         }
     }
@@ -256,7 +262,9 @@ impl Tail {
     fn schedule(&mut self, delivered: usize, behind: bool) {
         if delivered == 0 {
             self.due = now() + self.idle_wait;
-            self.idle_wait = (self.idle_wait * 2).min(IDLE_WAIT.1);
+            // An empty page says nothing about the tip: only behind many of them is the reader likely to be there.
+            let idle = self.quiet.is_some_and(|quiet| quiet.pages >= IDLE_PAGES);
+            self.idle_wait = (self.idle_wait * 2).min(if idle { self.idle_most } else { IDLE_WAIT.1 });
         } else {
             let at_once = behind || delivered >= PAGE_RECORDS;
             self.due = if at_once { now() } else { now() + self.pace };

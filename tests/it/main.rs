@@ -16,6 +16,7 @@ mod capture;
 mod cli;
 mod faults;
 mod long_log;
+mod pace;
 mod replay;
 mod schemas;
 mod source;
