@@ -11,6 +11,7 @@ pub mod change;
 pub mod manifest;
 pub mod replay;
 pub mod segment;
+pub mod service;
 pub mod shard;
 pub mod store;
 pub mod verify;

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("base", &["change", "manifest", "platform", "segment", "store"]),
     ("replay", &["change", "failure", "manifest", "platform", "segment", "store"]),
     ("verify", &["change", "manifest", "platform", "segment", "store"]),
+    ("service", &["capture", "change", "platform"]),
 ];
 
 /// The files that may name each crate that talks to the outside.
@@ -38,6 +39,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("object_store", &["store/local", "store/memory"]),
     ("dynoxide", &["command/demo"]),
     ("tempfile", &["base/spill"]),
+    ("hyper", &["service/http"]),
     ("clap", &["command/", "config/raw.rs", "main.rs"]),
     ("indicatif", &["command/output.rs"]),
 ];

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Args;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::archive::{Archive, log_failure};
@@ -17,10 +18,11 @@ use super::table::TableName;
 use crate::capture::{
     CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Observer,
 };
-use crate::config::raw::CaptureOptions;
+use crate::config::raw::{CaptureOptions, ServiceOptions};
 use crate::config::{CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
 use crate::platform::aws;
+use crate::service::{self, Board, Listening};
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
 use crate::shard::table::{self, TableError, TableFacts, turn_on};
@@ -36,6 +38,8 @@ const LISTS_ENDS: &str = "dynoxide";
 pub struct Capture {
     #[command(flatten)]
     options: CaptureOptions,
+    #[command(flatten)]
+    service: ServiceOptions,
     /// End as soon as everything up to now is archived
     #[arg(long, env = "TAILRACE_ONCE", value_parser = clap::builder::BoolishValueParser::new())]
     once: bool,
@@ -47,8 +51,10 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     let opened = context.stop.unless_stopped(Box::pin(context.archive())).await;
     let Some(archive) = opened.transpose()? else { return Ok(()) };
     let budget = limits::MEMORY.checked_div(names.len() as u64).unwrap_or(limits::MEMORY).max(limits::MEMORY_LEAST);
-    let stop = &context.stop.drain;
-    let keeper = Keeper { archive: &archive, config: &config, once: args.once, budget, out: &context.out, stop };
+    let (stop, board) = (&context.stop.drain, Arc::new(Board::default()));
+    let _listening = listen(context, args, &board).await?;
+    let keeper =
+        Keeper { archive: &archive, config: &config, once: args.once, budget, out: &context.out, board: &board, stop };
     let mut regions = Regions::default();
     let mut running = FuturesUnordered::new();
     let mut failed = Vec::new();
@@ -62,15 +68,19 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
             Some(Ok((aws, prepared))) if prepared.is_ok() || keeper.tries_again() => {
                 running.push(keeper.keep(aws, name.clone(), prepared));
             }
-            Some(Ok((_, Err(failure))) | Err(failure)) => failed.push(refuse(&context.out, &names, failure)),
+            Some(Ok((_, Err(failure))) | Err(failure)) => {
+                board.failed(&name.to_string());
+                failed.push(refuse(&context.out, &names, failure));
+            }
             _ => break,
         }
     }
+    board.started();
     if !running.is_empty() && !args.once {
         context.out.note(&format!("archiving {} into {}; Ctrl-C ends it", count(running.len()), archive.location()));
     }
     let mut done = Vec::new();
-    while let Some(ended) = running.next().await {
+    while let Some(ended) = next(&mut running, stop, &board).await {
         match ended {
             Ok(captured) => {
                 context.out.result("captured", &captured);
@@ -86,6 +96,32 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     // Whoever ends it in an orderly way has heard of streams that ended before.
     let ended = done.iter().find_map(over).filter(|_| !context.stop.drain.is_cancelled());
     outcome(done.len(), failed, &archive.location(), ended)
+}
+
+/// The next table that ends; from the moment of a stop on the board says so.
+async fn next<T>(running: &mut FuturesUnordered<T>, stop: &CancellationToken, board: &Board) -> Option<T::Output>
+where
+    T: Future,
+{
+    tokio::select! {
+        biased;
+        ended = running.next() => return ended,
+        () = stop.cancelled(), if !stop.is_cancelled() => {}
+    }
+    board.draining();
+    running.next().await
+}
+
+/// Opens the pages for operators, where they are asked for.
+async fn listen(context: &Context, args: &Capture, board: &Arc<Board>) -> Result<Option<Listening>, Failure> {
+    let address = args.service.listen.as_ref().or(context.loaded.file.service.listen.as_ref());
+    let Some(address) = address else { return Ok(None) };
+    let listening = service::listen(address, Arc::clone(board)).await.map_err(|error| {
+        let next = "name an address of this machine with a free port, e.g. --listen 127.0.0.1:9464";
+        Failure::new(Exit::Usage, format!("nothing can listen at {address}: {error}"), "--listen", next)
+    })?;
+    context.out.note(&format!("metrics at http://{}/metrics", listening.address));
+    Ok(Some(listening))
 }
 
 /// So many tables, in words.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Context;
 use crate::config::file::DEFAULT_FILE;
-use crate::config::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, StatusOptions};
+use crate::config::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, ServiceOptions, StatusOptions};
 use crate::config::{CaptureConfig, show};
 use crate::failure::{Exit, Failure};
 
@@ -27,6 +27,8 @@ pub enum Config {
 pub struct Settings {
     #[command(flatten)]
     capture: CaptureOptions,
+    #[command(flatten)]
+    service: ServiceOptions,
     #[command(flatten)]
     base: BaseOptions,
     #[command(flatten)]
@@ -68,6 +70,7 @@ fn given(context: &Context, settings: &Settings) -> File {
     File {
         archive: context.global.archive.clone(),
         capture: settings.capture.clone(),
+        service: settings.service.clone(),
         base: settings.base.clone(),
         replay: settings.replay.clone(),
         status: settings.status.clone(),

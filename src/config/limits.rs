@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, StatusOptions};
+use super::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, ServiceOptions, StatusOptions};
 use super::unit::{Length, Size};
 
 /// `capture --settle`: below [`SETTLE_LEAST`] only for endpoints that are not AWS's.
@@ -44,6 +44,7 @@ pub fn defaults() -> File {
             flush_age: Some(Length(FLUSH_AGE)),
             flush_bytes: Some(Size(FLUSH_BYTES)),
         },
+        service: ServiceOptions { listen: None },
         base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS) },
         replay: ReplayOptions { write_units: Some(WRITE_UNITS) },
         status: StatusOptions { fail_if_older: None },

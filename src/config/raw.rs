@@ -12,6 +12,8 @@ pub struct File {
     pub archive: Option<String>,
     /// `[capture]`
     pub capture: CaptureOptions,
+    /// `[service]`
+    pub service: ServiceOptions,
     /// `[base]`
     pub base: BaseOptions,
     /// `[replay]`
@@ -37,6 +39,15 @@ pub struct CaptureOptions {
     /// Write what was read once it reaches this size [default: 32MiB]
     #[arg(long, value_name = "SIZE", env = "TAILRACE_FLUSH_BYTES")]
     pub flush_bytes: Option<Size>,
+}
+
+/// Settings of a `capture` that runs as a service.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceOptions {
+    /// Serve /metrics, /healthz and /readyz there, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", env = "TAILRACE_LISTEN")]
+    pub listen: Option<String>,
 }
 
 /// Settings of `base`.

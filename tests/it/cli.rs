@@ -11,6 +11,7 @@ mod live;
 mod places;
 mod points;
 mod restores;
+mod service;
 mod signals;
 
 use std::collections::BTreeMap;

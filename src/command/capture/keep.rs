@@ -1,5 +1,6 @@
 //! One table, for as long as the service runs: nobody restarts the process for one table of twenty.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -17,6 +18,7 @@ use crate::failure::Failure;
 use crate::platform::clock::sleep;
 use crate::platform::retry::Backoff;
 use crate::platform::tasks;
+use crate::service::Board;
 
 /// Between two tries of a table that fails.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -29,6 +31,7 @@ pub(super) struct Keeper<'a> {
     /// Memory for what was read of one table and is not written yet, in bytes.
     pub(super) budget: u64,
     pub(super) out: &'a Output,
+    pub(super) board: &'a Arc<Board>,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -37,7 +40,7 @@ impl Keeper<'_> {
     pub(super) async fn prepare(&self, aws: &SdkConfig, name: &TableName) -> Result<CaptureInput, Failure> {
         check_settle(aws, self.config)?;
         let facts = live::describe(aws, name).await?;
-        let observer = observer(self.out.clone(), facts.identity.clone());
+        let observer = self.board.watch(&name.to_string(), observer(self.out.clone(), facts.identity.clone()));
         let options = CaptureOptions { once: self.once, budget: self.budget, ..options(self.config) };
         Ok(input(self.archive, aws, name.asked(), facts, options, observer))
     }
@@ -75,6 +78,7 @@ impl Keeper<'_> {
                 Err(failure) if self.tries_again() || deleted => failure,
                 Err(failure) => return Err(failure),
             };
+            self.board.failed(&name.to_string());
             if told.as_ref() != Some(&failure) {
                 self.out.warn(&failure);
                 told = Some(failure.clone());
