@@ -186,7 +186,11 @@ impl Buffer {
             self.end = None;
             return Standing::Closed;
         }
-        if shard.through < self.after || (shard.gaps != self.gaps && !planted(Bug::RowsKeptAcrossGap)) {
+        if shard.gaps != self.gaps && planted(Bug::RowsKeptAcrossGap) {
+            self.items.retain(|item| matches!(item, Item::Rows { .. }));
+            self.gaps = shard.gaps;
+        }
+        if shard.through < self.after || shard.gaps != self.gaps {
             self.items.clear();
             (self.end, self.idle) = (None, None);
             (self.after, self.cursor, self.gaps) = (shard.through, shard.through, shard.gaps);

@@ -8,6 +8,7 @@ mod config;
 mod coverage;
 #[cfg(feature = "embedded")]
 mod demo;
+mod doctor;
 mod files;
 mod gaps;
 mod init;
@@ -88,6 +89,8 @@ pub enum Verb {
     /// What was lost: print it, count what it hides, say that it does not matter, or repair it
     #[command(subcommand)]
     Gaps(gaps::Gaps),
+    /// Check everything that capture and replay of a table need, and say what to mend
+    Doctor(doctor::Doctor),
     /// Check every object of the archive, and that they agree
     Verify(verify::Verify),
     /// Print the committed files of a table, and SQL that reads them
@@ -113,6 +116,7 @@ impl Verb {
             Self::List(_) => "list",
             Self::Status(_) => "status",
             Self::Gaps(_) => "gaps",
+            Self::Doctor(_) => "doctor",
             Self::Verify(_) => "verify",
             Self::Files(_) => "files",
             Self::Config(_) => "config",
@@ -164,6 +168,7 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::List(args) => list::run(&context, &args).await,
         Verb::Status(args) => status::run(&context, &args).await,
         Verb::Gaps(args) => gaps::run(&context, &args).await,
+        Verb::Doctor(args) => doctor::run(&context, &args).await,
         Verb::Verify(args) => verify::run(&context, &args).await,
         Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod damage;
+mod doctor;
 mod gaps;
 mod kills;
 mod live;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tailrace::change::{Second, ShardId};
-use tailrace::manifest::unknown::{self, Unknown};
+use tailrace::manifest::unknown;
 use tailrace::manifest::{Action, BaseKind, Entry, Log, Manifest, Segments, ShardKey};
 use tailrace::platform::ids::Ids;
 use tailrace::replay::sink::{Item, SinkError};
@@ -25,8 +25,6 @@ use crate::dice::Dice;
 use crate::service::{KEYS, Made, State, identity, image, pk};
 use crate::worker::Place;
 
-/// The first seconds of a gap may hold changes stamped so much earlier: their answers are labelled.
-const BEFORE_GAP: i64 = 15 * 60;
 /// A row that is lifted further than this leaves a label.
 const LATE: i64 = 300;
 /// A snapshot may hold a change that is lifted further than this.
@@ -170,8 +168,8 @@ impl Reader {
         self.losses(manifest, &cuts);
         self.sound().await;
         let made = self.place.service.state().made.clone();
-        let unknown = unknown::all(manifest);
-        let second = |(made, n): (&Made, usize)| cuts.get(&n).map_or_else(|| lost_at(&unknown, made), |(cut, _)| cut.0);
+        let lost_at = |made: &Made| refused_from(manifest, made.stamp).unwrap_or(made.stamp);
+        let second = |(made, n): (&Made, usize)| cuts.get(&n).map_or_else(|| lost_at(made), |(cut, _)| cut.0);
         let seconds = made.iter().zip(0..).map(second).collect();
         // A snapshot cannot wait for what is archived only after it.
         let before = |n: usize| cuts.get(&n).is_none_or(|(_, of)| manifest.bases.iter().any(|base| base.n < *of));
@@ -236,35 +234,38 @@ impl Reader {
     /// N5: where nothing comes late, `closed_through` never runs ahead of what is archived, so nothing is lifted.
     fn lifts(&self, archived: &Archived) {
         let (manners, manifest) = (&self.place.service.manners, &archived.manifest);
-        let prompt = manners.stragglers == 0 && manners.jitter == 0 && !manners.chaos;
+        let prompt = manners.stragglers == 0 && !manners.chaos;
         let settle = self.place.options.settle_seconds();
-        if !prompt || manners.lag >= settle || settle < 6 || !manifest.gaps.is_empty() {
+        if !prompt || manners.lag >= settle || settle < 6 {
             return;
         }
         // A root may be listed only after the others have gone on.
         let has_parent = |row: &&Row| {
             let key = ShardKey { epoch: row.epoch, id: row.shard_id.clone() };
-            manifest.shards.get(&key).is_some_and(|shard| shard.parent.is_some())
+            let shard = manifest.shards.get(&key);
+            shard.is_some_and(|shard| shard.parent.is_some() && !shard.unlisted) && !has_gap(manifest, key)
         };
         for row in archived.rows.iter().filter(has_parent) {
             let (cut, stamp) = (row.cut_at, row.changed_at.second());
             let first = manifest.epochs[&row.epoch].started.floor.plus(1);
-            assert!(cut <= stamp.plus(SKEW) || cut <= first, "N5: a row stamped {stamp} was lifted to {cut}");
+            assert!(
+                cut <= stamp.plus(SKEW + manners.jitter) || cut <= first,
+                "N5: a row stamped {stamp} was lifted to {cut}"
+            );
         }
     }
 
     /// N2.
     fn losses(&self, manifest: &Manifest, cuts: &Cuts) {
         let state = self.place.service.state();
-        let unknown = unknown::all(manifest);
         let mut lost = 0;
         for (n, made) in state.made.iter().enumerate() {
             if cuts.contains_key(&n) {
                 continue;
             }
             lost += u64::from(made.place.is_some());
-            let hidden = unknown.iter().any(|unknown| hides(unknown, made.stamp));
-            assert!(hidden, "N2: {made:?} is lost in silence; declared: {unknown:?}");
+            let hidden = refused_from(manifest, made.stamp).is_some();
+            assert!(hidden, "N2: {made:?} is lost in silence; declared: {:?}", unknown::all(manifest));
             let key = made.place.and_then(|place| logged(manifest, &state, place));
             let known = |key: &ShardKey| manifest.epochs[&key.epoch].started.floor.0 + 1 < made.stamp;
             let own = key.filter(known).is_none_or(|key| has_gap(manifest, key));
@@ -356,15 +357,12 @@ fn logged(manifest: &Manifest, state: &State, (stream, shard): (usize, usize)) -
     manifest.shards.contains_key(&key).then_some(key)
 }
 
-/// Whether `unknown` says that a change stamped `at` may be missing; the answers of its time are refused or labelled.
-fn hides(unknown: &Unknown, at: i64) -> bool {
-    unknown.from.0.saturating_sub(BEFORE_GAP) <= at && at <= unknown.to.0
-}
-
-/// From when on a lost change is refused; before that, answers without it are labelled.
-fn lost_at(unknown: &[Unknown], made: &Made) -> i64 {
-    let hiding = unknown.iter().filter(|unknown| hides(unknown, made.stamp));
-    hiding.map(|unknown| unknown.from.0.max(made.stamp)).min().unwrap_or(made.stamp)
+/// From when on a lost change is refused, if the log says that it may be missing: its own second, or, where answers
+/// of its time were final before the loss was known and are labelled now, the end of that label.
+fn refused_from(manifest: &Manifest, at: i64) -> Option<i64> {
+    let unknown = unknown::all(manifest).into_iter().any(|unknown| unknown.from.0 <= at && at <= unknown.to.0);
+    let label = || manifest.late.iter().find(|late| late.from.0 <= at && at < late.to.0);
+    if unknown { Some(at) } else { label().map(|late| late.to.0) }
 }
 
 /// What the table held.

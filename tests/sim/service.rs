@@ -71,6 +71,8 @@ pub(crate) struct Shard {
     visible: i64,
     /// Nobody hears of it before.
     pub(crate) hidden: i64,
+    /// No listing shows it before, though it is known.
+    pub(crate) listed: i64,
     /// Recent reads: their second and how many.
     pub(crate) reads: (i64, u32),
 }
@@ -201,6 +203,8 @@ impl Service {
         stream.sequence += 1;
         for shard in &mut stream.shards {
             shard.end.get_or_insert((stream.sequence, at));
+            // Of a stream that is off every server knows all before long.
+            shard.hidden = shard.hidden.min(at);
         }
     }
 
@@ -215,9 +219,11 @@ impl Service {
         self.trace.note("shard", format_args!("{id} of {parent:?} from {start}"));
         let (end, visible) = (None, parent.map_or(0, |parent| stream.shards[parent].visible));
         let hides = self.manners.chaos && self.dice.once_in(4);
-        let hidden = if hides { at + self.dice.between(30, 400) } else { at };
-        let records = vec![];
-        stream.shards.push(Shard { id, parent, range, start, born: at, end, records, visible, hidden, reads: (0, 0) });
+        let most = if self.dice.once_in(3) { 4000 } else { 400 };
+        let hidden = if hides { at + self.dice.between(30, most) } else { at };
+        let listed = at + self.dice.between(0, self.manners.lag);
+        let (records, reads) = (vec![], (0, 0));
+        stream.shards.push(Shard { id, parent, range, start, born: at, end, records, visible, hidden, listed, reads });
     }
 
     /// Ends a random open shard and gives it one child or two.
@@ -285,9 +291,11 @@ impl Service {
         self.dice.between(0, self.manners.delay)
     }
 
-    /// The service's time when everything written is readable.
+    /// The service's time when everything written is readable, and every shard is heard of.
     pub(crate) fn all_visible(&self) -> i64 {
-        self.state().made.iter().map(|made| made.visible).max().unwrap_or(NOON)
+        let state = self.state();
+        let shards = state.streams.iter().flat_map(|stream| stream.shards.iter().map(|shard| shard.hidden));
+        state.made.iter().map(|made| made.visible).chain(shards).max().unwrap_or(NOON)
     }
 
     /// A second or two by which the service's machines differ.

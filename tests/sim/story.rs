@@ -60,7 +60,7 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
         seed,
     };
     let reader = Reader::new(&place);
-    let slack = u32::try_from(dice.between(35, 60)).unwrap();
+    let slack = dice.pick(&[31, 35, 50]);
     let mut story = Story { place, dice, reader, workers: 0, slack, busy_since: crate::service::NOON };
     let writing = worker::start(write(Arc::clone(&service), Dice::new(seed ^ 0x77)));
     for _ in 0..story.dice.between(2, 5) {
@@ -78,7 +78,7 @@ fn manners(dice: &Dice, settle: i64) -> Manners {
     Manners {
         jitter: dice.pick(&[0, 0, 2]),
         stragglers: dice.pick(&[0, 0, 25]),
-        straggle: if long { (settle, 3600) } else { (settle, 3 * settle) },
+        straggle: if long { (settle, 3600) } else { (settle, 5 * settle) },
         lag: dice.pick(&[0, settle / 2, settle - 1, 3 * settle]),
         delay: dice.pick(&[1, 1, settle / 2]),
         chaos: dice.once_in(4),
@@ -113,9 +113,10 @@ impl Story {
             7 => {
                 // What was written while somebody worked is trimmed while the next one reads.
                 let ago = self.place.service.now() - self.busy_since;
-                let age = 24 * 3600 + self.place.service.manners.extra + self.dice.between(-120, 240);
+                let early = if self.dice.once_in(3) { -1200 } else { -120 };
+                let age = 24 * 3600 + self.place.service.manners.extra + self.dice.between(early, 240);
                 self.silence(Duration::from_secs((age - ago).max(60).unsigned_abs())).await;
-                self.work().await;
+                self.work_of(2).await;
             }
             8 => self.silence(self.dice.seconds(26 * 3600, 62 * 3600)).await,
             _ => self.restart_stream().await,
@@ -141,8 +142,14 @@ impl Story {
         self.work().await;
     }
 
-    /// One worker or two, perhaps with a snapshot beside them, under whatever goes wrong this time.
+    /// One worker or two.
     async fn work(&mut self) {
+        let workers = self.dice.pick(&[1, 1, 2]);
+        self.work_of(workers).await;
+    }
+
+    /// So many workers, perhaps with a snapshot beside them, under whatever goes wrong this time.
+    async fn work_of(&mut self, workers: u64) {
         let dice = self.dice.clone();
         self.place.rates = rates(&dice);
         self.busy_since = self.place.service.now();
@@ -154,7 +161,7 @@ impl Story {
         // A snapshot needs a while of capture beside it.
         let snapshot = dice.once_in(3);
         let least = if snapshot { 200 } else { 10 };
-        for _ in 0..dice.pick(&[1, 1, 2]) {
+        for _ in 0..workers {
             let end = self.end(least);
             self.workers += 1;
             running.push(worker::start(worker::capture(self.place.clone(), self.workers, end)));

@@ -127,7 +127,7 @@ impl Source {
         for shard in &stream.shards {
             let lag = if dice.once_in(3) { dice.between(0, manners.lag) } else { 0 };
             let seen = now - lag;
-            if self.service.gone(shard) || shard.born > seen || shard.hidden > now {
+            if self.service.gone(shard) || shard.born > seen || shard.hidden.max(shard.listed) > now {
                 trace.note("not listed", &shard.id);
                 continue;
             }

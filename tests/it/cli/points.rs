@@ -2,10 +2,10 @@
 
 use tailrace::change::Second;
 use tailrace::manifest::action::{GapReason, GapSpan};
-use tailrace::manifest::{Action, SegmentsAdded, Span};
+use tailrace::manifest::{Action, Manifest, SegmentsAdded, Span};
 
 use super::*;
-use crate::support::world::{CREATED, shard};
+use crate::support::world::CREATED;
 
 const REPLAY: [&str; 3] = ["replay", "--table", "orders"];
 
@@ -34,13 +34,14 @@ async fn a_point_outside_coverage_is_refused_with_the_times_that_have_an_answer(
     }
 }
 
-/// A loss that was noticed now: changes since the shard's floor may be missing. Gives its entry, and its seconds.
-pub(super) async fn lose(world: &mut World) -> (u64, Second, Second) {
-    let open = world.manifest.shards.values().next().unwrap();
-    let (from_cut, to_cut) = (open.floor.plus(1), world.now);
+/// A loss that was noticed now: changes since the floor of the log's first shard may be missing.
+pub(super) fn loss(manifest: &Manifest) -> Action {
+    let (key, open) = manifest.shards.first_key_value().unwrap();
+    let from_cut = open.floor.plus(1);
+    let to_cut = manifest.at.unwrap().max(from_cut);
     let gap = Span {
-        epoch: 1,
-        shard: shard(),
+        epoch: key.epoch,
+        shard: key.id.clone(),
         after: open.through,
         through: open.through,
         rows: 0,
@@ -50,8 +51,15 @@ pub(super) async fn lose(world: &mut World) -> (u64, Second, Second) {
         unknown: Vec::new(),
         gap: Some(GapSpan { reason: GapReason::PossiblyTrimmed, from_cut, to_cut }),
     };
-    let added = SegmentsAdded { segments: Vec::new(), spans: vec![gap] };
-    (world.commit(vec![Action::Segments(added)]).await, from_cut, to_cut)
+    Action::Segments(SegmentsAdded { segments: Vec::new(), spans: vec![gap] })
+}
+
+/// Commits a loss. Gives its entry, and its seconds.
+pub(super) async fn lose(world: &mut World) -> (u64, Second, Second) {
+    let action = loss(&world.manifest);
+    let n = world.commit(vec![action]).await;
+    let gap = world.manifest.gaps.last().unwrap();
+    (n, gap.from_cut, gap.to_cut)
 }
 
 #[tokio::test]
