@@ -11,6 +11,7 @@ mod kills;
 mod live;
 mod places;
 mod points;
+mod policies;
 mod restores;
 mod service;
 mod signals;

@@ -6,4 +6,5 @@ pub(crate) mod fake_stream;
 pub(crate) mod long_log;
 pub(crate) mod s3_server;
 pub(crate) mod streams_server;
+pub(crate) mod tap;
 pub(crate) mod world;

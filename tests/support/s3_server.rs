@@ -2,7 +2,7 @@
 //! an object appears, versions, delete markers and locks behave as AWS documents them. Faults are
 //! planned by the number of the request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ struct Plan {
     mutated: Mutex<u64>,
     of_mutations: Mutex<BTreeMap<u64, Wire>>,
     latency: Duration,
+    /// The actions that the requests needed.
+    actions: Mutex<BTreeSet<&'static str>>,
 }
 
 impl S3Server {
@@ -92,6 +94,16 @@ impl S3Server {
     /// Requests so far.
     pub(crate) fn asked(&self) -> u64 {
         *self.plan.asked.lock().unwrap()
+    }
+
+    /// The actions that the requests so far needed, as policies name them.
+    pub(crate) fn actions(&self) -> BTreeSet<&'static str> {
+        self.plan.actions.lock().unwrap().clone()
+    }
+
+    /// Begins to note actions anew.
+    pub(crate) fn forget_actions(&self) {
+        self.plan.actions.lock().unwrap().clear();
     }
 
     /// Plans faults for the requests to come: the next one has number 0.
@@ -146,6 +158,8 @@ impl Plan {
     }
 
     async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<s3s::Body>, Gone> {
+        let query = request.uri().query().unwrap_or_default();
+        self.actions.lock().unwrap().insert(action(request.method(), request.uri().path(), query));
         let fault = self.next(request.method());
         clock::sleep(self.latency).await;
         if let Some(Wire::Before(status)) = fault {
@@ -169,6 +183,24 @@ impl Plan {
             }
             _ => Ok(answer),
         }
+    }
+}
+
+/// What a policy must allow for this request.
+fn action(method: &Method, path: &str, query: &str) -> &'static str {
+    let asks = |word: &str| query.split('&').any(|part| part.split('=').next() == Some(word));
+    let of_bucket = path.trim_matches('/').split('/').count() == 1;
+    match *method {
+        Method::GET if of_bucket && asks("versioning") => "s3:GetBucketVersioning",
+        Method::GET if of_bucket && asks("object-lock") => "s3:GetBucketObjectLockConfiguration",
+        Method::GET if of_bucket && asks("versions") => "s3:ListBucketVersions",
+        Method::GET if of_bucket => "s3:ListBucket",
+        Method::GET if asks("versionId") => "s3:GetObjectVersion",
+        Method::GET | Method::HEAD => "s3:GetObject",
+        Method::PUT => "s3:PutObject",
+        Method::DELETE if asks("versionId") => "s3:DeleteObjectVersion",
+        Method::DELETE => "s3:DeleteObject",
+        _ => "another",
     }
 }
 
