@@ -168,7 +168,7 @@ impl Reader {
         self.losses(manifest, &cuts);
         self.sound().await;
         let made = self.place.service.state().made.clone();
-        let lost_at = |made: &Made| refused_from(manifest, made.stamp).unwrap_or(made.stamp);
+        let lost_at = |made: &Made| refused_from(manifest, made.at).unwrap_or(made.at);
         let second = |(made, n): (&Made, usize)| cuts.get(&n).map_or_else(|| lost_at(made), |(cut, _)| cut.0);
         let seconds = made.iter().zip(0..).map(second).collect();
         // A snapshot cannot wait for what is archived only after it.
@@ -264,7 +264,7 @@ impl Reader {
                 continue;
             }
             lost += u64::from(made.place.is_some());
-            let hidden = refused_from(manifest, made.stamp).is_some();
+            let hidden = refused_from(manifest, made.at).is_some();
             assert!(hidden, "N2: {made:?} is lost in silence; declared: {:?}", unknown::all(manifest));
             let key = made.place.and_then(|place| logged(manifest, &state, place));
             let known = |key: &ShardKey| manifest.epochs[&key.epoch].started.floor.0 + 1 < made.stamp;
