@@ -219,7 +219,8 @@ impl Service {
         self.trace.note("shard", format_args!("{id} of {parent:?} from {start}"));
         let (end, visible) = (None, parent.map_or(0, |parent| stream.shards[parent].visible));
         let hides = self.manners.chaos && self.dice.once_in(4);
-        let most = if self.dice.once_in(3) { 4000 } else { 400 };
+        // Like a straggler: no longer than the protocol bears.
+        let most = if self.dice.once_in(3) { 800 } else { 400 };
         let hidden = if hides { at + self.dice.between(30, most) } else { at };
         let listed = at + self.dice.between(0, self.manners.lag);
         let (records, reads) = (vec![], (0, 0));

@@ -78,7 +78,8 @@ fn manners(dice: &Dice, settle: i64) -> Manners {
     Manners {
         jitter: dice.pick(&[0, 0, 2]),
         stragglers: dice.pick(&[0, 0, 25]),
-        straggle: if long { (settle, 3600) } else { (settle, 5 * settle) },
+        // What the protocol bears: a quarter of an hour. What is later than that, and lost, may lie before its gap.
+        straggle: if long { (settle, 800) } else { (settle, 5 * settle) },
         lag: dice.pick(&[0, settle / 2, settle - 1, 3 * settle]),
         delay: dice.pick(&[1, 1, settle / 2]),
         chaos: dice.once_in(4),
