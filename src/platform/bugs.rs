@@ -1,7 +1,7 @@
 //! Bugs that were seen in the field, in other tools or in drafts of this one, each planted where it would stand here.
 //!
 //! A test of the tests: the simulation must find every one of them. They exist only in builds with the feature
-//! `bug-bank`, and of them only the one that was [`plant`]ed; in any other build [`planted`] is `false` as written.
+//! `bug-bank`, and of them only the one that was planted; in any other build [`planted`] is `false` as written.
 
 /// A bug, named by what it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

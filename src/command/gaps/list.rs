@@ -101,7 +101,10 @@ impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n  {}", self.table, self.unknown)?;
         match &self.standing {
-            Standing::Open => write!(f, "  open: `tailrace gaps repair` takes a snapshot behind it"),
+            Standing::Open => {
+                let verb = if self.id.is_some() { "gaps repair" } else { "base" };
+                write!(f, "  open: `tailrace {verb}` takes a snapshot behind it")
+            }
             Standing::Acknowledged { reason } => write!(f, "  acknowledged: {reason}"),
             Standing::Repaired { served_from } => {
                 write!(f, "  repaired: times from {served_from} on are served by a snapshot taken behind it")
