@@ -116,8 +116,10 @@ struct Begun {
 /// [`BaseError`]; nothing of the base is then visible.
 pub async fn run(input: BaseInput<'_>) -> Result<BaseSummary, BaseError> {
     let patience = Patience::new(Arc::clone(&input.tell), input.ids.clone(), false);
+    let stop = input.stop.clone();
     let mut run = Run { input, patience };
-    let done = run.all().await;
+    // Wherever it stands: what was begun is abandoned in the log, and an entry on its way says itself what became of it.
+    let done = stop.run_until_cancelled(Box::pin(run.all())).await.unwrap_or(Err(BaseError::Stopped));
     if done.is_err() {
         run.give_up().await;
     }
@@ -236,7 +238,7 @@ impl Run<'_> {
             scratch: &options.scratch,
             held: options.held,
         };
-        self.input.stop.run_until_cancelled(gather.run()).await.unwrap_or(Err(BaseError::Stopped))
+        gather.run().await
     }
 
     /// Writes the files, one after the other.
@@ -256,8 +258,7 @@ impl Run<'_> {
             let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
             let Some(output) = output else { return Ok(segments) };
             outputs = rest;
-            let put = self.input.stop.run_until_cancelled(shelf.put(output)).await;
-            segments.push(put.unwrap_or(Err(BaseError::Stopped))?);
+            segments.push(shelf.put(output).await?);
         }
     }
 
@@ -286,7 +287,6 @@ impl Run<'_> {
     /// Says in the log that this run ends without its base.
     async fn give_up(&mut self) {
         // A run that was stopped still has this to say, and only a moment for it.
-        self.input.stop = CancellationToken::new();
         let said = clock::within(GIVE_UP, async {
             self.refresh().await?;
             match self.begun() {
@@ -326,11 +326,9 @@ impl Run<'_> {
 
     async fn refresh(&mut self) -> Result<(), BaseError> {
         loop {
-            let stop = self.input.stop.clone();
-            match stop.run_until_cancelled(Box::pin(self.input.log.refresh(self.input.manifest))).await {
-                None => return Err(BaseError::Stopped),
-                Some(Err(error)) => self.bear("the log", error).await?,
-                Some(Ok(_)) => {
+            match Box::pin(self.input.log.refresh(self.input.manifest)).await {
+                Err(error) => self.bear("the log", error).await?,
+                Ok(_) => {
                     self.patience.renew();
                     return Ok(());
                 }
@@ -341,11 +339,9 @@ impl Run<'_> {
     /// The service's time.
     async fn now(&mut self) -> Result<Second, BaseError> {
         loop {
-            let stop = self.input.stop.clone();
-            match stop.run_until_cancelled(self.input.table.now()).await {
-                None => return Err(BaseError::Stopped),
-                Some(Err(error)) => self.bear("asking the service for its time", error).await?,
-                Some(Ok(now)) => return Ok(now),
+            match self.input.table.now().await {
+                Err(error) => self.bear("asking the service for its time", error).await?,
+                Ok(now) => return Ok(now),
             }
         }
     }
@@ -355,14 +351,12 @@ impl Run<'_> {
     where
         BaseError: From<E>,
     {
-        let borne = self.input.stop.run_until_cancelled(self.patience.bear(what, error)).await;
-        Ok(borne.ok_or(BaseError::Stopped)??)
+        Ok(self.patience.bear(what, error).await?)
     }
 
     /// Waits, then reads on.
     async fn pause(&mut self) -> Result<(), BaseError> {
-        let waited = self.input.stop.run_until_cancelled(clock::sleep(self.input.options.poll)).await;
-        waited.ok_or(BaseError::Stopped)?;
+        clock::sleep(self.input.options.poll).await;
         self.refresh().await
     }
 }

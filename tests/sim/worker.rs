@@ -52,6 +52,7 @@ pub(crate) struct Place {
 
 /// One worker of a run.
 struct Worker {
+    number: u64,
     place: Place,
     gate: Arc<Gate>,
     store: Arc<FaultyStore>,
@@ -67,7 +68,7 @@ impl Worker {
         if let End::KilledAt(mutation, effect, _) = end {
             store = store.and(mutation, Fault::Hung(effect));
         }
-        Self { place: place.clone(), gate, store: Arc::new(store), ids: Ids::seeded(seed) }
+        Self { number, place: place.clone(), gate, store: Arc::new(store), ids: Ids::seeded(seed) }
     }
 
     fn archive(&self) -> Arc<dyn ObjectStore> {
@@ -112,10 +113,10 @@ impl Worker {
                 End::Killed(time) => sleep(time).await,
                 End::Frozen(begin, time, rest) => {
                     sleep(begin).await;
-                    trace.note("frozen", "");
+                    trace.note("frozen", format_args!("worker {}", self.number));
                     self.gate.set(true);
                     sleep(time).await;
-                    trace.note("thawed", "");
+                    trace.note("thawed", format_args!("worker {}", self.number));
                     self.gate.set(false);
                     sleep(rest).await;
                     self.stop(stop).await;
@@ -140,10 +141,11 @@ impl Worker {
 impl Worker {
     /// Tells the worker to stop, and waits for as long as it may take.
     async fn stop(&self, stop: &CancellationToken) {
-        self.place.service.trace.note("stopped", "");
+        let Self { number, place, .. } = self;
+        place.service.trace.note("stopped", format_args!("worker {number}"));
         stop.cancel();
         sleep(DRAIN).await;
-        panic!("told to stop, it still runs after {DRAIN:?}");
+        panic!("worker {number}: told to stop, it still runs after {DRAIN:?}");
     }
 }
 
