@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::heartbeat::Idle;
-use super::reader::Held;
+use super::memory::Held;
 use super::stamp::{Stamper, Stamps};
 use super::trim::{self, Loss};
 use crate::change::{Change, Origin, Second, Sequence, Stamped};

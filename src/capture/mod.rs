@@ -14,6 +14,7 @@ mod committer;
 mod error;
 mod flush;
 pub mod heartbeat;
+mod memory;
 pub mod openings;
 mod options;
 mod pump;
@@ -38,6 +39,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 pub use error::CaptureError;
+pub use memory::Memory;
 pub use options::CaptureOptions;
 pub use report::{CaptureSummary, Counts, Ended, Observer, Progress};
 
@@ -75,6 +77,8 @@ pub struct CaptureInput {
     pub ids: Ids,
     /// How to go about it.
     pub options: CaptureOptions,
+    /// What it may hold of what was read and is not written yet; other tables may share it.
+    pub memory: Memory,
     /// Who is told.
     pub observer: Observer,
 }
@@ -164,6 +168,7 @@ impl CaptureInput {
             folder: identity.folder(),
             facts: Facts::new(&self.origin, arn, &identity.table_id, keys),
             ids: self.ids.clone(),
+            memory: self.memory.clone(),
             patience: self.patience(),
         }
     }

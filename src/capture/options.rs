@@ -16,8 +16,6 @@ pub struct CaptureOptions {
     pub flush_age: Duration,
     /// How long a record may be on its way; less than a minute only for endpoints that are not AWS's.
     pub settle: Duration,
-    /// Bytes of pages in memory at which reading waits.
-    pub budget: u64,
     /// Ends as soon as `closed_through` has reached the service's time at the start.
     pub once: bool,
     /// The endpoint lists an ending sequence number on open shards too (an emulator, known by name).
@@ -30,7 +28,6 @@ impl Default for CaptureOptions {
             flush_bytes: 32 << 20,
             flush_age: Duration::from_secs(60),
             settle: Duration::from_secs(120),
-            budget: 64 << 20,
             once: false,
             ends_mean_nothing: false,
         }
@@ -66,11 +63,5 @@ impl CaptureOptions {
     #[must_use]
     pub fn second_listing(&self) -> Duration {
         if self.settle >= SETTLE_OF_AWS { SECOND_LISTING } else { self.settle / 6 }
-    }
-
-    /// Bytes at which a batch is committed: below the budget, or reading would wait for ever.
-    #[must_use]
-    pub fn flush_at(&self) -> u64 {
-        self.flush_bytes.min(self.budget / 2)
     }
 }

@@ -15,8 +15,9 @@ use super::buffer::Arrived;
 use super::committer::Committer;
 use super::error::CaptureError;
 use super::heartbeat::Rule;
+use super::memory::Share;
 use super::options::CaptureOptions;
-use super::reader::{Budget, Delivery};
+use super::reader::Delivery;
 use super::readers::Readers;
 use super::report::Progress;
 use super::survey::Seen;
@@ -62,6 +63,9 @@ pub(super) struct Pump<'a> {
     pub(super) batcher: Batcher,
     pub(super) readers: Readers,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
+    memory: Share,
+    /// Bytes at which a batch is committed: less than there is, or reading would wait for ever.
+    flush_at: u64,
     /// The latest full listing, and when the shards are listed next.
     pub(super) seen: Option<Seen>,
     pub(super) survey_due: Instant,
@@ -95,10 +99,10 @@ impl<'a> Pump<'a> {
         stop: CancellationToken,
     ) -> Self {
         let (options, ids) = (&input.options, input.ids.clone());
-        let budget = Budget::new(options.budget);
         let stream = Arc::clone(&source);
         let settle = Duration::from_secs(options.settle_seconds().unsigned_abs());
-        let (readers, deliveries) = Readers::new(stream, started.keys.clone(), (settle, options.pace()), budget, ids);
+        let (readers, deliveries) =
+            Readers::new(stream, started.keys.clone(), (settle, options.pace()), input.memory.clone(), ids);
         let begun = now();
         Self {
             committer,
@@ -110,6 +114,8 @@ impl<'a> Pump<'a> {
             batcher: Batcher::default(),
             readers,
             deliveries,
+            memory: input.memory.share(),
+            flush_at: options.flush_bytes.min(input.memory.total() / 2),
             seen: None,
             survey_due: begun,
             stood: None,
@@ -130,8 +136,9 @@ impl<'a> Pump<'a> {
     /// # Errors
     /// As [`CaptureError`] says; nothing is lost.
     pub(super) async fn run(&mut self) -> Result<Ending, CaptureError> {
-        let stop = self.stop.clone();
+        let (stop, memory) = (self.stop.clone(), self.memory.whole().clone());
         loop {
+            let pressing = memory.pressing();
             if now() >= self.survey_due {
                 self.survey().await?;
             }
@@ -158,6 +165,7 @@ impl<'a> Pump<'a> {
                     return Ok(if drained { Ending::Stopped } else { Ending::Undrained });
                 }
                 Some(delivery) = self.deliveries.recv() => self.take_all(delivery)?,
+                () = pressing => {}
                 () = sleep(wait) => {}
             }
         }
@@ -178,7 +186,7 @@ impl<'a> Pump<'a> {
 
     /// When the next entry with rows, ends or heartbeats is wanted.
     fn flush_due(&self) -> Instant {
-        let full = self.batcher.bytes() >= self.options.flush_at();
+        let full = self.batcher.bytes() >= self.flush_at || self.memory.makes_room(self.batcher.bytes());
         let aged = self.batcher.oldest().map(|oldest| oldest + self.options.flush_age);
         let urgent = self.urgent_since.map(|since| since + TOGETHER);
         let due = [aged, urgent, full.then(now)].into_iter().flatten().min();

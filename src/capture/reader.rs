@@ -1,49 +1,24 @@
 //! One task per open shard: steps its tail and hands what it brings to the task that owns the log.
 //!
-//! A page is paid for out of a budget of bytes before it is read, so a slow store slows the reading down
-//! instead of filling the memory.
+//! A page is paid for out of the [`Memory`] that all share before it is read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::{KeySchema, Sequence, ShardId};
+use super::memory::{Held, Memory};
+use crate::change::{KeySchema, Second, Sequence, ShardId};
 use crate::manifest::ShardKey;
 use crate::platform::ids::Ids;
 use crate::platform::tasks;
-use crate::shard::tail::{Tail, TailEvent, TailStop};
+use crate::shard::tail::{Tail, TailEvent, TailPage, TailStop};
 use crate::shard::{Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource};
 
-/// The unit of the budget, in bytes: a semaphore counts in 32 bits.
-const UNIT: u64 = 1024;
-/// What a page is taken to need before it is there: the service gives at most 1 MB of records.
-const PAGE_UNITS: u32 = 1024;
 /// How often in a row a shard must be missing before it counts as gone.
 const MISSING: u32 = 3;
-
-/// The memory that one page holds; given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Held {
-    bytes: u64,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Held {
-    /// Memory that nobody counts.
-    #[must_use]
-    pub(super) const fn free(bytes: u64) -> Self {
-        Self { bytes, _permit: None }
-    }
-
-    /// Its size.
-    #[must_use]
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
 
 /// What a reader hands over.
 #[derive(Debug)]
@@ -58,50 +33,38 @@ pub(super) struct Delivery {
     pub(super) held: Held,
 }
 
-/// The memory that all readers of one table share.
-#[derive(Debug, Clone)]
-pub(super) struct Budget {
-    units: Arc<Semaphore>,
-    page: u32,
-}
-
-impl Budget {
-    /// A budget of `bytes`, at least one page.
-    #[must_use]
-    pub(super) fn new(bytes: u64) -> Self {
-        let units = usize::try_from(bytes / UNIT).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
-        let page = PAGE_UNITS.min(u32::try_from(units).unwrap_or(PAGE_UNITS));
-        Self { units: Arc::new(Semaphore::new(units)), page }
-    }
-
-    async fn page(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.units).acquire_many_owned(self.page).await.ok()
-    }
-}
-
 /// A stream whose pages are paid for.
 #[derive(Debug)]
 struct Metered {
     source: Arc<dyn StreamSource>,
-    budget: Budget,
-    last: Mutex<Option<Held>>,
+    memory: Memory,
+    page: Mutex<Paid>,
+}
+
+/// What is known of the pages of one shard.
+#[derive(Debug)]
+struct Paid {
+    /// The memory of the last page, until it is handed over.
+    held: Option<Held>,
+    /// Every unread record was made at about this time or later.
+    unread: Second,
 }
 
 impl Metered {
-    /// The memory of the page read last.
-    fn held(&self) -> Held {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or(Held::free(0))
+    fn page(&self) -> MutexGuard<'_, Paid> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives back what a page of `bytes` does not need.
-    fn keep(&self, permit: Option<OwnedSemaphorePermit>, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let needed = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
-        let mut permit = permit;
-        if let Some(permit) = permit.as_mut() {
-            drop(permit.split(permit.num_permits().saturating_sub(needed)));
-        }
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Held { bytes, _permit: permit });
+    /// The memory of the page read last.
+    fn held(&self) -> Held {
+        self.page().held.take().unwrap_or(Held::free(0))
+    }
+
+    /// Notes how far the shard is read.
+    fn note(&self, page: &TailPage) {
+        let last = page.changes.last().map_or(page.at, |last| last.changed_at.second());
+        let mut paid = self.page();
+        paid.unread = paid.unread.max(last);
     }
 }
 
@@ -121,9 +84,11 @@ impl StreamSource for Metered {
 
     async fn read(&self, iterator: &ShardIterator) -> Result<RawPage, SourceError> {
         drop(self.held());
-        let permit = self.budget.page().await;
+        let unread = self.page().unread;
+        let mut held = self.memory.page(unread).await;
         let page = self.source.read(iterator).await?;
-        self.keep(permit, page.body.len());
+        held.arrive(page.body.len());
+        self.page().held = Some(held);
         Ok(page)
     }
 }
@@ -145,8 +110,10 @@ pub(super) struct Reading {
     pub(super) settle: Duration,
     /// How long it waits behind a page with records once it has caught up.
     pub(super) pace: Duration,
-    /// Its memory.
-    pub(super) budget: Budget,
+    /// Every unread record was made at about this time or later.
+    pub(super) unread: Second,
+    /// The memory of all.
+    pub(super) memory: Memory,
     /// Jitter.
     pub(super) ids: Ids,
     /// Where it delivers.
@@ -174,8 +141,8 @@ pub(super) fn start(reading: Reading) -> CancellationToken {
 }
 
 async fn read(reading: Reading) {
-    let Reading { source, key, generation, keys, from, settle, pace, budget, ids, to } = reading;
-    let metered = Arc::new(Metered { source, budget, last: Mutex::new(None) });
+    let Reading { source, key, generation, keys, from, settle, pace, unread, memory, ids, to } = reading;
+    let metered = Arc::new(Metered { source, memory, page: Mutex::new(Paid { held: None, unread }) });
     let stream: Arc<dyn StreamSource> = Arc::<Metered>::clone(&metered);
     let mut tail = Tail::new(stream, key.id.clone(), keys, from, (settle, pace), ids);
     let mut missing = 0;
@@ -186,7 +153,10 @@ async fn read(reading: Reading) {
             continue;
         }
         let last = match &event {
-            TailEvent::Page(page) => page.null,
+            TailEvent::Page(page) => {
+                metered.note(page);
+                page.null
+            }
             TailEvent::NotFound { .. } | TailEvent::Stopped(_) | TailEvent::Ended => true,
             TailEvent::Trimmed | TailEvent::Retrying { .. } => false,
         };

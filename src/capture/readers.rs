@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::reader::{self, Budget, Delivery, Reading};
+use super::memory::Memory;
+use super::reader::{self, Delivery, Reading};
 use crate::change::KeySchema;
 use crate::manifest::{Shard, ShardKey};
 use crate::platform::ids::Ids;
 use crate::shard::StreamSource;
 
-/// Pages on their way to the task that owns the log: their memory is bounded by the budget, their number by this.
+/// Pages on their way to the task that owns the log: their memory is bounded already, their number by this.
 const QUEUE: usize = 256;
 
 /// Starts and ends readers.
@@ -23,7 +24,7 @@ pub(super) struct Readers {
     keys: Arc<KeySchema>,
     settle: Duration,
     pace: Duration,
-    budget: Budget,
+    memory: Memory,
     ids: Ids,
     to: mpsc::Sender<Delivery>,
     running: BTreeMap<ShardKey, (u64, CancellationToken)>,
@@ -37,12 +38,12 @@ impl Readers {
         source: Arc<dyn StreamSource>,
         keys: KeySchema,
         (settle, pace): (Duration, Duration),
-        budget: Budget,
+        memory: Memory,
         ids: Ids,
     ) -> (Self, mpsc::Receiver<Delivery>) {
         let (to, from) = mpsc::channel(QUEUE);
         let keys = Arc::new(keys);
-        (Self { source, keys, settle, pace, budget, ids, to, running: BTreeMap::new(), generation: 0 }, from)
+        (Self { source, keys, settle, pace, memory, ids, to, running: BTreeMap::new(), generation: 0 }, from)
     }
 
     /// Whether the shard has a reader, also one that came to its end.
@@ -69,7 +70,8 @@ impl Readers {
             from: reader::position(shard.start, shard.through),
             settle: self.settle,
             pace: self.pace,
-            budget: self.budget.clone(),
+            unread: shard.cut.max(shard.floor),
+            memory: self.memory.clone(),
             ids: self.ids.clone(),
             to: self.to.clone(),
         });

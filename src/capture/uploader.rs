@@ -7,6 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
 
 use super::error::CaptureError;
+use super::memory::Memory;
 use crate::change::{Second, Stamped};
 use crate::platform::bugs::{Bug, planted};
 use crate::platform::ids::Ids;
@@ -28,6 +29,8 @@ pub(super) struct Uploader {
     pub(super) facts: segment::Facts,
     /// Names.
     pub(super) ids: Ids,
+    /// How many batches are encoded at a time.
+    pub(super) memory: Memory,
     /// How failures are borne.
     pub(super) patience: Patience,
 }
@@ -49,7 +52,9 @@ impl Uploader {
             return Ok(vec![]);
         }
         let facts = self.facts.clone();
+        let turn = self.memory.encoder().await;
         let encoded = tasks::compute(move || segment::encode::changes(rows, &facts)).await;
+        drop(turn);
         let encoded = encoded.map_err(|error| CaptureError::Task(error.to_string()))??;
         stream::iter(encoded).map(|object| self.write(object, at)).buffered(PARALLEL).try_collect().await
     }

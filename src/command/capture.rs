@@ -16,7 +16,7 @@ use super::live::{self, Regions};
 use super::output::Output;
 use super::table::TableName;
 use crate::capture::{
-    CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Observer,
+    CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Memory, Observer,
 };
 use crate::config::raw::{CaptureOptions, ServiceOptions};
 use crate::config::{CaptureConfig, limits};
@@ -50,11 +50,11 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     let names = config.tables.iter().map(|name| name.parse()).collect::<Result<Vec<TableName>, Failure>>()?;
     let opened = context.stop.unless_stopped(Box::pin(context.archive())).await;
     let Some(archive) = opened.transpose()? else { return Ok(()) };
-    let budget = limits::MEMORY.checked_div(names.len() as u64).unwrap_or(limits::MEMORY).max(limits::MEMORY_LEAST);
+    let memory = Memory::new(limits::MEMORY);
     let (stop, board) = (&context.stop.drain, Arc::new(Board::default()));
     let _listening = listen(context, args, &board).await?;
     let keeper =
-        Keeper { archive: &archive, config: &config, once: args.once, budget, out: &context.out, board: &board, stop };
+        Keeper { archive: &archive, config: &config, once: args.once, memory, out: &context.out, board: &board, stop };
     let mut regions = Regions::default();
     let mut running = FuturesUnordered::new();
     let mut failed = Vec::new();
@@ -152,7 +152,8 @@ pub(super) fn check_settle(aws: &aws_config::SdkConfig, config: &CaptureConfig) 
     Err(Failure::new(Exit::Usage, what, "--settle", "leave it out, or give 60s or more"))
 }
 
-/// The input of a capture of the table that `facts` describe; `asked` is what the service is asked for.
+/// The input of a capture of the table that `facts` describe, which shares its memory with no other; `asked` is what
+/// the service is asked for.
 pub(super) fn input(
     archive: &Archive,
     aws: &aws_config::SdkConfig,
@@ -172,6 +173,7 @@ pub(super) fn input(
         origin: archive.origin.clone(),
         ids: archive.ids.clone(),
         options,
+        memory: Memory::new(limits::MEMORY),
     }
 }
 

@@ -15,11 +15,9 @@ pub const FLUSH_AGE: Duration = Duration::from_secs(60);
 pub const FLUSH_BYTES: u64 = 32 << 20;
 /// An object is put in one request: 128 MiB with room for what encoding may add.
 pub const FLUSH_BYTES_MOST: u64 = 96 << 20;
-/// What all tables of one `capture` may hold of what was read and is not written yet, in bytes; encoding needs about as
-/// much again for one table at a time.
+/// What all tables of one `capture` share for what was read and is not written yet, in bytes; encoding needs about as
+/// much again of two tables at a time.
 pub const MEMORY: u64 = 192 << 20;
-/// The share of one table is never below this: a few pages of the service.
-pub const MEMORY_LEAST: u64 = 4 << 20;
 /// `base --slack`
 pub const SLACK: Duration = Duration::from_secs(900);
 /// `base --read-units`, per second.

@@ -91,7 +91,14 @@ fn within(ids: &Ids, most: Duration) -> Duration {
 struct Plan {
     mutations: BTreeMap<u64, Fault>,
     reads: BTreeMap<u64, Fault>,
-    seeded: Option<(Ids, Rates)>,
+    seeded: Option<(Ids, Mutex<Rates>)>,
+}
+
+impl Plan {
+    fn drawn_at(&self) -> Option<(&Ids, Rates)> {
+        let (ids, rates) = self.seeded.as_ref()?;
+        Some((ids, *rates.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
 }
 
 /// A store between a caller and a sound store.
@@ -125,8 +132,15 @@ impl FaultyStore {
     /// Fails at random, at these rates, the same way for the same seed and order of requests.
     #[must_use]
     pub fn seeded(inner: Arc<dyn ObjectStore>, seed: u64, rates: Rates) -> Self {
-        let plan = Plan { seeded: Some((Ids::seeded(seed), rates)), ..Plan::default() };
+        let plan = Plan { seeded: Some((Ids::seeded(seed), Mutex::new(rates))), ..Plan::default() };
         Self { inner, plan, asked: Mutex::default(), hung: Arc::default() }
+    }
+
+    /// From now on a seeded store fails at these rates.
+    pub fn set_rates(&self, rates: Rates) {
+        if let Some((_, now)) = &self.plan.seeded {
+            *now.lock().unwrap_or_else(PoisonError::into_inner) = rates;
+        }
     }
 
     /// Besides, fails this mutation in this way.
@@ -158,7 +172,7 @@ impl FaultyStore {
         let n = asked.reads;
         asked.reads += 1;
         self.plan.reads.get(&n).copied().or_else(|| {
-            let (ids, rates) = self.plan.seeded.as_ref()?;
+            let (ids, rates) = self.plan.drawn_at()?;
             let slow = Fault::Slow(within(ids, rates.slow_within));
             drawn(ids.below(1000), [(rates.reads, Fault::Lost), (rates.stale, Fault::Stale), (rates.slow, slow)])
         })
@@ -169,7 +183,7 @@ impl FaultyStore {
         let n = asked.mutations.len() as u64;
         asked.mutations.push(path.to_owned());
         self.plan.mutations.get(&n).copied().or_else(|| {
-            let (ids, rates) = self.plan.seeded.as_ref()?;
+            let (ids, rates) = self.plan.drawn_at()?;
             let late = Fault::Late(within(ids, rates.late_within));
             let slow = Fault::Slow(within(ids, rates.slow_within));
             let kinds = [

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamSpecification, S
 use futures::{StreamExt as _, stream};
 use tailrace::base::scan::{DynamoTable, Page, Part, TableScan};
 use tailrace::base::{self, BaseInput, BaseOptions, BaseSummary};
-use tailrace::capture::{Capture, CaptureInput, CaptureOptions};
+use tailrace::capture::{Capture, CaptureInput, CaptureOptions, Memory};
 use tailrace::change::{ItemKey, Second, Text, digest};
 use tailrace::manifest::{BaseKind, Log, Segments};
 use tailrace::platform::aws::ServiceError;
@@ -62,6 +62,7 @@ fn capture(dynamo: &Dynamo, facts: &TableFacts, store: &Arc<dyn ObjectStore>) ->
         origin: "origin".into(),
         ids: Ids::random(),
         options: CaptureOptions { settle, flush_age, ends_mean_nothing: true, ..CaptureOptions::default() },
+        memory: Memory::new(64 << 20),
         observer: Arc::new(|_| {}),
     })
 }

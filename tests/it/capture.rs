@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary, Ended, Progress};
+use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary, Ended, Memory, Progress};
 use tailrace::change::{KeyAttribute, KeySchema, KeyType, Second, TableIdentity};
 use tailrace::manifest::{GapReason, Log, Manifest};
 use tailrace::platform::ids::Ids;
@@ -95,6 +95,7 @@ impl Scene {
             origin: "origin".into(),
             ids: Ids::seeded(self.seed * 1000 + writer),
             options,
+            memory: Memory::new(64 << 20),
             observer: Arc::new(move |progress| said.lock().unwrap().push(progress.clone())),
         }
     }

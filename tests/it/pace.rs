@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tailrace::capture::{Capture, CaptureInput, CaptureOptions, Progress};
+use tailrace::capture::{Capture, CaptureInput, CaptureOptions, Memory, Progress};
 use tailrace::change::ShardId;
 use tailrace::platform::clock::{Instant, now, sleep};
 use tailrace::platform::ids::Ids;
@@ -55,6 +55,7 @@ async fn an_idle_shard_costs_a_call_in_five_seconds_and_a_change_is_safe_ten_sec
         origin: "origin".into(),
         ids: Ids::seeded(1),
         options: CaptureOptions::default(),
+        memory: Memory::new(64 << 20),
         observer: Arc::new(move |progress| {
             if let Progress::Committed { rows, .. } = progress {
                 told.lock().unwrap().extend((0..*rows).map(|_| now()));

@@ -13,7 +13,9 @@
 #[cfg(feature = "bug-bank")]
 mod bank;
 mod dice;
+mod flood;
 mod gate;
+mod load;
 mod model;
 mod scan;
 mod seeds;

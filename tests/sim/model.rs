@@ -41,7 +41,7 @@ type Images = BTreeMap<String, String>;
 type Cuts = BTreeMap<usize, (Second, u64)>;
 
 #[derive(Default)]
-struct Kept(Images);
+pub(crate) struct Kept(pub(crate) Images);
 
 #[async_trait]
 impl Sink for Kept {

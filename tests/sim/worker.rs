@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailrace::base::{self, BaseError, BaseInput, BaseOptions};
-use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Progress};
+use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory, Progress};
 use tailrace::manifest::Log;
 use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
@@ -94,6 +94,7 @@ impl Worker {
             origin: "origin".into(),
             ids: self.ids.clone(),
             options,
+            memory: Memory::new(64 << 20),
             observer: Arc::new(move |progress| {
                 watched.trace.note(kind(progress), format_args!("worker {number}: {progress:?}"));
             }),

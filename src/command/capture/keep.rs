@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
-use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions};
+use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory};
 use crate::command::archive::Archive;
 use crate::command::live;
 use crate::command::output::Output;
@@ -28,8 +28,8 @@ pub(super) struct Keeper<'a> {
     pub(super) archive: &'a Archive,
     pub(super) config: &'a CaptureConfig,
     pub(super) once: bool,
-    /// Memory for what was read of one table and is not written yet, in bytes.
-    pub(super) budget: u64,
+    /// Memory for what was read and is not written yet.
+    pub(super) memory: Memory,
     pub(super) out: &'a Output,
     pub(super) board: &'a Arc<Board>,
     pub(super) stop: &'a CancellationToken,
@@ -41,8 +41,9 @@ impl Keeper<'_> {
         check_settle(aws, self.config)?;
         let facts = live::describe(aws, name).await?;
         let observer = self.board.watch(&name.to_string(), observer(self.out.clone(), facts.identity.clone()));
-        let options = CaptureOptions { once: self.once, budget: self.budget, ..options(self.config) };
-        Ok(input(self.archive, aws, name.asked(), facts, options, observer))
+        let options = CaptureOptions { once: self.once, ..options(self.config) };
+        let input = input(self.archive, aws, name.asked(), facts, options, observer);
+        Ok(CaptureInput { memory: self.memory.clone(), ..input })
     }
 
     /// Whether a table that fails is tried again: one that is alone has the service's own supervisor.

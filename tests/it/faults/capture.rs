@@ -1,6 +1,6 @@
 //! `capture`: segments, entries, the parts and roots of folds.
 
-use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary, Ended};
+use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, CaptureSummary, Ended, Memory};
 use tailrace::change::Second;
 use tailrace::manifest::{Action, Definition, Proposed};
 use tailrace::shard::StreamSource;
@@ -61,6 +61,7 @@ impl Scene {
             origin: "origin".into(),
             ids: Ids::random(),
             options,
+            memory: Memory::new(64 << 20),
             observer: Arc::new(|_| {}),
         }
     }
