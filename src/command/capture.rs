@@ -22,7 +22,7 @@ use crate::config::raw::{CaptureOptions, ServiceOptions};
 use crate::config::{CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
 use crate::platform::aws;
-use crate::service::{self, Board, Listening};
+use crate::service::{self, Board, Listening, Pinging};
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
 use crate::shard::table::{self, TableError, TableFacts, turn_on};
@@ -53,6 +53,7 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     let memory = Memory::new(limits::MEMORY);
     let (stop, board) = (&context.stop.drain, Arc::new(Board::default()));
     let _listening = listen(context, args, &board).await?;
+    let _pinging = ping(context, args, &board)?;
     let keeper =
         Keeper { archive: &archive, config: &config, once: args.once, memory, out: &context.out, board: &board, stop };
     let mut regions = Regions::default();
@@ -122,6 +123,16 @@ async fn listen(context: &Context, args: &Capture, board: &Arc<Board>) -> Result
     })?;
     context.out.note(&format!("metrics at http://{}/metrics", listening.address));
     Ok(Some(listening))
+}
+
+/// Tells somebody outside that all is well, where it is asked for.
+fn ping(context: &Context, args: &Capture, board: &Arc<Board>) -> Result<Option<Pinging>, Failure> {
+    let url = args.service.heartbeat_url.as_ref().or(context.loaded.file.service.heartbeat_url.as_ref());
+    let pinging = url.map(|url| service::ping(url, Arc::clone(board))).transpose();
+    pinging.map_err(|why| {
+        let next = "give the whole address that the monitoring service shows, e.g. https://hc-ping.com/<uuid>";
+        Failure::new(Exit::Usage, format!("no heartbeat can be sent: {why}"), "--heartbeat-url", next)
+    })
 }
 
 /// So many tables, in words.

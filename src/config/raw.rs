@@ -48,6 +48,9 @@ pub struct ServiceOptions {
     /// Serve /metrics, /healthz and /readyz there, e.g. 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS", env = "TAILRACE_LISTEN")]
     pub listen: Option<String>,
+    /// Call this address once a minute while every table is healthy; whoever is behind it alarms when that stops
+    #[arg(long, value_name = "URL", env = "TAILRACE_HEARTBEAT_URL", hide_env_values = true)]
+    pub heartbeat_url: Option<String>,
 }
 
 /// Settings of `base`.

@@ -8,6 +8,10 @@ use crate::capture::{Observer, Progress};
 use crate::change::Second;
 use crate::platform::clock::{Instant, now};
 
+/// The longest that a table may be behind and count as healthy, in seconds: an idle one is looked at every quarter of
+/// an hour.
+const HEALTHY: i64 = 30 * 60;
+
 /// What is known of one table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TableState {
@@ -103,6 +107,13 @@ impl Board {
         }
     }
 
+    /// Whether every table is captured, waits for nobody, and was archived up to half an hour ago or later.
+    #[must_use]
+    pub fn healthy(&self, now: Second) -> bool {
+        let tables = self.held();
+        self.phase() == Phase::Running && !tables.is_empty() && tables.values().all(|state| state.healthy(now))
+    }
+
     /// Seconds since the process began.
     #[must_use]
     pub fn uptime(&self) -> u64 {
@@ -117,6 +128,11 @@ impl Board {
 }
 
 impl TableState {
+    fn healthy(&self, now: Second) -> bool {
+        let fresh = self.closed_through.is_some_and(|through| now.0 - through.0 <= HEALTHY);
+        fresh && !self.failed && !self.needs_operator
+    }
+
     fn hear(&mut self, progress: &Progress) {
         match progress {
             Progress::Committed { rows, bytes, closed_through, .. } => {
@@ -141,6 +157,31 @@ impl TableState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_table_that_is_not_well_is_enough() {
+        let board = Arc::new(Board::default());
+        let now = Second(10_000);
+        let (orders, payments) = (board.watch("orders", Arc::new(|_| {})), board.watch("payments", Arc::new(|_| {})));
+        let commit = |observer: &Observer, at: i64| {
+            observer(&Progress::Committed { n: 1, rows: 1, bytes: 1, closed_through: Some(Second(at)) });
+        };
+        board.started();
+        assert!(!board.healthy(now), "nothing is known of them yet");
+        commit(&orders, 9_000);
+        commit(&payments, 9_900);
+        assert!(board.healthy(now));
+        assert!(!board.healthy(Second(9_000 + HEALTHY + 1)), "orders is too far behind");
+        payments(&Progress::Waiting { why: "no".into(), attempts: 1, operator: true });
+        assert!(!board.healthy(now), "payments waits for a person");
+        commit(&payments, 9_901);
+        board.failed("orders");
+        assert!(!board.healthy(now), "orders is not captured");
+        drop(board.watch("orders", Arc::new(|_| {})));
+        assert!(board.healthy(now));
+        board.draining();
+        assert!(!board.healthy(now), "it ends");
+    }
 
     #[test]
     fn what_the_captures_tell_is_kept_by_table_and_passed_on() {
