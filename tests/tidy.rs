@@ -34,7 +34,11 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         &["platform/aws/attribute", "shard/table", "base/scan", "replay/sink/dynamodb", "command/demo"],
     ),
     ("aws_sdk_s3", &["store/s3"]),
-    ("aws_smithy_runtime_api", &["platform/aws", "shard/dynamodb", "base/scan", "replay/sink/dynamodb", "store/s3"]),
+    ("aws_smithy_http_client", &["platform/web"]),
+    (
+        "aws_smithy_runtime_api",
+        &["platform/aws", "platform/web", "shard/dynamodb", "base/scan", "replay/sink/dynamodb", "store/s3"],
+    ),
     ("SharedResponseDeserializer", &["platform/aws/answer"]),
     ("object_store", &["store/local", "store/memory"]),
     ("dynoxide", &["command/demo"]),

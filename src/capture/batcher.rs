@@ -24,22 +24,24 @@ pub(super) struct Batch {
     pub(super) lifted: u64,
     /// Rows stamped by the service more than a minute ahead.
     pub(super) ahead: u64,
+    /// Rows were left for another entry, for this one is large enough.
+    pub(super) more: bool,
 }
 
 /// A row's place and second: two batches with the same ones make the same files.
 pub(super) type Fingerprint = Vec<(ShardId, Sequence, Second)>;
+
+/// Which rows these are, under which seconds.
+#[must_use]
+pub(super) fn fingerprint(rows: &[Stamped]) -> Fingerprint {
+    rows.iter().map(|row| (row.origin.shard.clone(), row.change.sequence, row.cut_at)).collect()
+}
 
 impl Batch {
     /// Whether there is nothing to commit.
     #[must_use]
     pub(super) const fn is_empty(&self) -> bool {
         self.spans.is_empty() && self.closed.is_empty() && self.heartbeats.is_empty()
-    }
-
-    /// Which rows it holds, under which seconds.
-    #[must_use]
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.rows.iter().map(|row| (row.origin.shard.clone(), row.change.sequence, row.cut_at)).collect()
     }
 
     /// The actions behind the segments: ends and heartbeats.
@@ -138,14 +140,16 @@ impl Batcher {
         moves
     }
 
-    /// Our own entry is in the log.
-    pub(super) fn committed(&mut self, manifest: &Manifest) {
+    /// Our own entry is in the log; with `more` it left rows behind that are as old as its own.
+    pub(super) fn committed(&mut self, manifest: &Manifest, more: bool) {
         for (key, buffer) in &mut self.buffers {
             if let Some(shard) = manifest.shards.get(key) {
                 buffer.committed(shard);
             }
         }
-        self.oldest = None;
+        if !more {
+            self.oldest = None;
+        }
         self.forget_age();
     }
 
@@ -160,14 +164,23 @@ impl Batcher {
         self.oldest = if rows { Some(self.oldest.unwrap_or_else(now)) } else { None };
     }
 
-    /// What an entry would hold now: rows, losses and ends of every shard, heartbeats of idle ones.
+    /// What an entry would hold now: rows, losses and ends of every shard, heartbeats of idle ones. About `limit` bytes
+    /// of rows go into one entry, those of the shards first that are furthest behind: encoding needs as much again.
     #[must_use]
-    pub(super) fn draft(&self, manifest: &Manifest, listing: Option<&Listing>, rule: Rule) -> Batch {
-        let mut batch = Batch::default();
-        for (key, buffer) in &self.buffers {
-            let Some(shard) = manifest.shards.get(key) else { continue };
+    pub(super) fn draft(&self, manifest: &Manifest, listing: Option<&Listing>, rule: Rule, limit: u64) -> Batch {
+        let (mut batch, mut left) = (Batch::default(), limit);
+        let mut shards: Vec<_> =
+            self.buffers.iter().filter_map(|(key, buffer)| Some((key, buffer, manifest.shards.get(key)?))).collect();
+        shards.sort_by_key(|(_, _, shard)| shard.cut);
+        for (key, buffer, shard) in shards {
+            if left == 0 && buffer.has_rows() {
+                batch.more = true;
+                continue;
+            }
             let epoch_floor = manifest.epochs.get(&key.epoch).map(|epoch| epoch.started.floor).unwrap_or_default();
-            let draft = buffer.draft(key, shard, epoch_floor);
+            let draft = buffer.draft(key, shard, epoch_floor, left);
+            left = left.saturating_sub(draft.bytes);
+            batch.more |= draft.more;
             if let (true, Some(idle), Some(listing)) = (draft.is_empty(), buffer.idle(shard), listing) {
                 batch.heartbeats.extend(heartbeat(key, shard, idle, listing, rule));
             }

@@ -100,6 +100,10 @@ pub(super) struct Draft {
     pub(super) lifted: u64,
     /// Rows stamped by the service more than a minute ahead.
     pub(super) ahead: u64,
+    /// Bytes of the pages that the rows come from.
+    pub(super) bytes: u64,
+    /// Further rows could follow these, in an entry of their own.
+    pub(super) more: bool,
 }
 
 impl Buffer {
@@ -152,11 +156,7 @@ impl Buffer {
     /// Bytes of pages held.
     #[must_use]
     pub(super) fn bytes(&self) -> u64 {
-        let bytes = self.items.iter().map(|item| match item {
-            Item::Rows { held, .. } => held.bytes(),
-            Item::Horizon { .. } => 0,
-        });
-        bytes.sum()
+        self.items.iter().map(Item::bytes).sum()
     }
 
     /// Whether an entry is wanted soon for more than rows: an end was seen, or a loss waits to be stated.
@@ -246,9 +246,9 @@ impl Buffer {
     }
 
     /// What the next entry would hold: at most one stretch of reading, for a loss between two must be judged
-    /// by the fold that holds the first.
+    /// by the fold that holds the first. No page is begun behind `limit` bytes of them.
     #[must_use]
-    pub(super) fn draft(&self, key: &ShardKey, shard: &Shard, epoch_floor: Second) -> Draft {
+    pub(super) fn draft(&self, key: &ShardKey, shard: &Shard, epoch_floor: Second, limit: u64) -> Draft {
         let mut draft = Draft::default();
         let mut stamper = Stamper { cut: shard.cut, floor: shard.floor, epoch_floor };
         let mut after = shard.through;
@@ -264,8 +264,13 @@ impl Buffer {
                 (stamper.cut, stamper.floor, after) = (loss.cut, loss.floor, through);
             }
         }
-        let rows: Vec<&Item> = std::iter::from_fn(|| items.next_if(|item| matches!(item, Item::Rows { .. }))).collect();
+        let mut rows: Vec<&Item> = vec![];
+        while let Some(page) = items.next_if(|item| draft.bytes < limit && matches!(item, Item::Rows { .. })) {
+            draft.bytes += page.bytes();
+            rows.push(page);
+        }
         let left = items.peek().is_some();
+        draft.more = matches!(items.peek(), Some(Item::Rows { .. }));
         let origin = Arc::new(Origin { epoch: key.epoch, shard_rank: shard.rank, shard: key.id.clone() });
         let after = draft.stamp(key, &origin, stamper, after, &rows);
         draft.end(key, self.end.filter(|_| !left), stamper, after);
@@ -274,6 +279,13 @@ impl Buffer {
 }
 
 impl Item {
+    const fn bytes(&self) -> u64 {
+        match self {
+            Self::Rows { held, .. } => held.bytes(),
+            Self::Horizon { .. } => 0,
+        }
+    }
+
     fn first(&self) -> Option<&Change> {
         match self {
             Self::Rows { changes, .. } => changes.front(),

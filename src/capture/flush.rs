@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::batcher::Batch;
+use super::batcher::{self, Batch};
 use super::committer::Outcome;
 use super::error::CaptureError;
 use super::pump::Pump;
 use super::report::Progress;
+use crate::change::Stamped;
 use crate::manifest::{Action, SegmentsAdded};
 use crate::platform::bugs::{Bug, planted};
 use crate::platform::clock::now;
@@ -41,12 +42,12 @@ impl Pump<'_> {
             self.follow();
             let rule = self.rule(self.options.settle_seconds());
             let listing = self.seen.as_ref().map(|seen| &seen.listing);
-            let batch = self.batcher.draft(&self.committer.manifest, listing, rule);
+            let mut batch = self.batcher.draft(&self.committer.manifest, listing, rule, self.flush_at);
             if batch.is_empty() {
                 self.heartbeat_due = now() + self.options.heartbeat_pace();
                 return Ok(false);
             }
-            let segments = self.segments(&batch).await?;
+            let segments = self.segments(std::mem::take(&mut batch.rows)).await?;
             if !self.may_commit() {
                 break;
             }
@@ -69,9 +70,9 @@ impl Pump<'_> {
         Ok(false)
     }
 
-    /// The files of a batch: those written for a lost race if the same rows stand under the same seconds.
-    async fn segments(&mut self, batch: &Batch) -> Result<Vec<SegmentMeta>, CaptureError> {
-        let fingerprint = batch.fingerprint();
+    /// The files of these rows: those written for a lost race if the same rows stand under the same seconds.
+    async fn segments(&mut self, rows: Vec<Stamped>) -> Result<Vec<SegmentMeta>, CaptureError> {
+        let fingerprint = batcher::fingerprint(&rows);
         let collected = &self.committer.manifest.collected;
         if let Some((of, segments)) = &self.written
             && (*of == fingerprint || planted(Bug::FileReusedForNarrowedSpan))
@@ -79,17 +80,17 @@ impl Pump<'_> {
         {
             return Ok(segments.clone());
         }
-        let segments = self.uploader.upload(batch.rows.clone(), self.committer.at).await?;
+        let segments = self.uploader.upload(rows, self.committer.at).await?;
         self.written = Some((fingerprint, segments.clone()));
         Ok(segments)
     }
 
     fn committed(&mut self, n: u64, batch: &Batch, segments: &[SegmentMeta]) {
         self.written = None;
-        self.batcher.committed(&self.committer.manifest);
+        self.batcher.committed(&self.committer.manifest, batch.more);
         self.follow();
         let counts = &mut self.committer.counts;
-        let rows = u64::try_from(batch.rows.len()).unwrap_or(u64::MAX);
+        let rows = batch.spans.iter().map(|span| span.rows).sum();
         let bytes = segments.iter().map(|segment| segment.bytes).sum();
         counts.rows += rows;
         counts.bytes += bytes;

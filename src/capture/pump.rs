@@ -64,8 +64,8 @@ pub(super) struct Pump<'a> {
     pub(super) readers: Readers,
     pub(super) deliveries: mpsc::Receiver<Delivery>,
     memory: Share,
-    /// Bytes at which a batch is committed: less than there is, or reading would wait for ever.
-    flush_at: u64,
+    /// Bytes at which a batch is committed, and at most about so many: less than there is, or reading would wait for ever.
+    pub(super) flush_at: u64,
     /// The latest full listing, and when the shards are listed next.
     pub(super) seen: Option<Seen>,
     pub(super) survey_due: Instant,

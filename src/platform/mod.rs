@@ -10,5 +10,6 @@ pub mod rate;
 pub mod retry;
 pub mod tasks;
 pub mod telemetry;
+pub mod web;
 
 pub use causes::causes;

@@ -57,7 +57,7 @@ fn fold(shard: &mut Shard, draft: &Draft) {
 }
 
 fn drafted(buffer: &Buffer, shard: &Shard) -> Draft {
-    buffer.draft(&key("a"), shard, Second(0))
+    buffer.draft(&key("a"), shard, Second(0), u64::MAX)
 }
 
 #[test]

@@ -63,6 +63,57 @@ async fn a_capture_tells_its_metrics_and_its_own_health() {
     capture.end().await;
 }
 
+/// Whoever is behind the heartbeat's address: counts calls, and answers each.
+async fn monitor() -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&calls);
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let read = socket.read(&mut request).await.unwrap();
+            heard.lock().unwrap().push(String::from_utf8_lossy(&request[..read]).into_owned());
+            socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await.unwrap();
+        }
+    });
+    (format!("http://{address}/ping/secret-uuid"), calls)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_heartbeat_is_sent_once_every_table_is_healthy_and_not_before() {
+    let dynamo = Dynamo::start().await;
+    dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+    let shell = Shell::with_archive(&dynamo).await;
+    let (url, calls) = monitor().await;
+    let quick = ["--settle", "1s", "--flush-age", "200ms", "--heartbeat-url", url.as_str()];
+    let ill = [&["capture", "--table", "orders", "--table", "nowhere"], &quick[..]].concat();
+    let mut capture = shell.start(&ill);
+    capture.until("archiving begins after").await;
+    clock::sleep(Duration::from_secs(4)).await;
+    assert!(calls.lock().unwrap().is_empty(), "one of its tables is not there: {:?}", calls.lock().unwrap());
+    capture.signal("TERM");
+    assert!(!capture.end().await.err.contains("secret-uuid"));
+    let capture = shell.start(&[&["capture", "--table", "orders"], &quick[..]].concat());
+    let called = async {
+        while calls.lock().unwrap().is_empty() {
+            clock::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(clock::within(PATIENCE, called).await.is_some(), "no heartbeat: {}", capture.told());
+    assert!(calls.lock().unwrap()[0].starts_with("GET /ping/secret-uuid HTTP/1.1\r\n"), "{:?}", calls.lock().unwrap());
+    capture.signal("TERM");
+    capture.end().await;
+    shell
+        .refuses(
+            &["capture", "--table", "orders", "--heartbeat-url", "hc-ping"],
+            Exit::Usage,
+            &["http://", "--heartbeat-url"],
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn an_address_that_cannot_be_listened_at_is_refused_before_anything_is_captured() {
     let (shell, _world) = Shell::with_world(61).await;
