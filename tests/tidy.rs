@@ -434,6 +434,57 @@ fn every_exit_code_has_a_test() {
     report("every exit code is provoked by a test that runs the binary", &broken);
 }
 
+/// The rows of the fault catalogue that must be shown.
+const ROWS: &[std::ops::RangeInclusive<u32>] = &[1..=16, 20..=32, 38..=43, 48..=48];
+
+#[test]
+fn every_row_of_the_fault_catalogue_is_shown_by_a_test_of_its_number() {
+    let page = std::fs::read_to_string(root().join("tests/faults.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok());
+    let told: BTreeSet<u32> = rows.collect();
+    let mut shown = BTreeSet::new();
+    for source in &sources() {
+        for name in source.code.split("fn ").skip(1) {
+            let name = name.split('(').next().unwrap_or_default();
+            shown.extend(name.split("row_").skip(1).filter_map(|rest| rest.get(..2)?.parse::<u32>().ok()));
+        }
+    }
+    let wanted: BTreeSet<u32> = ROWS.iter().cloned().flatten().collect();
+    let broken = [("the page", &told), ("the tests", &shown)];
+    let broken: Vec<String> = broken
+        .iter()
+        .filter(|(_, rows)| **rows != wanted)
+        .map(|(who, rows)| format!("{who}: {:?}", rows.symmetric_difference(&wanted).collect::<Vec<_>>()))
+        .collect();
+    report("page and tests name each row of the catalogue", &broken);
+}
+
+#[test]
+fn row_15_an_object_is_put_in_one_request() {
+    let code = sources().into_iter().filter(|source| source.path.starts_with("src/"));
+    let broken: Vec<String> = code
+        .filter(|source| names(&source.code, "create_multipart_upload") || names(&source.code, "put_multipart"))
+        .map(|source| source.path)
+        .collect();
+    report("nothing is uploaded in parts", &broken);
+}
+
+/// Who may ask what the machine takes the time to be: for messages, ages and how long to keep an object; with an answer
+/// of the service that lacks its own time. Never for the log.
+const WALL: &[&str] =
+    &["command/", "service/", "platform/clock", "platform/aws/answer.rs", "shard/table.rs", "replay/sink/", "store/"];
+
+#[test]
+fn row_21_no_time_that_is_archived_is_this_machines() {
+    let broken: Vec<String> = sources()
+        .into_iter()
+        .filter(|source| source.path.starts_with("src/") && !source.is_test() && names(&source.plain_code(), "wall"))
+        .map(|source| source.path)
+        .filter(|path| !WALL.iter().any(|allowed| path.trim_start_matches("src/").starts_with(allowed)))
+        .collect();
+    report("the machine's clock is for messages", &broken);
+}
+
 #[test]
 fn files_named_in_the_readme_exist() {
     let Ok(readme) = std::fs::read_to_string(root().join("README.md")) else { return };

@@ -256,7 +256,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_base_is_taken_beside_a_capture_and_serves_replays() {
+async fn row_32_a_base_is_taken_beside_a_capture_and_serves_replays() {
     let mut world = World::begin().await;
     let base = world.take(&CancellationToken::new());
     world.idle(FLOOR.plus(9000)).await;

@@ -207,7 +207,7 @@ async fn together<F: Future<Output = ()> + Send + 'static>(seeds: std::ops::Rang
 const ROUGH: Rates = Rates { lost: 60, unanswered: 60, reads: 30, stale: 100, ..Rates::NONE };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
+async fn row_10_row_11_exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
     together(0..60, |seed| async move {
         let scene = Scene::new(seed, 50, ROUGH);
         let table = tasks::spawn(work(Arc::clone(&scene.stream), 2_000));
@@ -228,7 +228,7 @@ async fn exactly_once_across_deaths_and_stops_with_a_faulty_store_and_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn exactly_once_with_two_captures_of_the_same_table() {
+async fn row_08_row_48_exactly_once_with_two_captures_of_the_same_table() {
     together(100..140, |seed| async move {
         let scene = Scene::new(seed, 20, Rates { lost: 20, unanswered: 20, reads: 20, ..Rates::NONE });
         let table = work(Arc::clone(&scene.stream), 2_500);
@@ -295,7 +295,7 @@ async fn a_stream_that_is_turned_off_is_drained_and_coverage_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_is_turned_on_again_is_the_next_epoch() {
+async fn row_31_a_stream_that_is_turned_on_again_is_the_next_epoch() {
     let mut scene = Scene::calm(206);
     let next = FakeStream::new(207, NOON, 0);
     let mut again = facts(206);
@@ -316,7 +316,7 @@ async fn a_stream_that_is_turned_on_again_is_the_next_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_table_ends_its_coverage_and_says_so() {
+async fn row_29_a_deleted_table_ends_its_coverage_and_says_so() {
     let mut scene = Scene::calm(208);
     let mut recreated = facts(208);
     recreated.identity.table_id = "another".into();
@@ -331,7 +331,7 @@ async fn a_deleted_table_ends_its_coverage_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_waits_for_whoever_must_mend_the_store_and_once_does_not() {
+async fn row_42_a_service_waits_for_whoever_must_mend_the_store_and_once_does_not() {
     let mut scene = Scene::calm(209);
     // Numbers 0 to 9 take in the first entry, the first segment and the second entry.
     scene.script = (1..10).map(|n| (n, if n % 2 == 0 { Fault::Denied } else { Fault::Refused })).collect();
@@ -348,7 +348,7 @@ async fn a_service_waits_for_whoever_must_mend_the_store_and_once_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_trimmed_while_nobody_read_becomes_a_gap_with_exact_bounds() {
+async fn row_06_what_was_trimmed_while_nobody_read_becomes_a_gap_with_exact_bounds() {
     let scene = Scene::calm(203);
     scene.stream.write();
     scene.capture(1, quick(), Duration::from_secs(1)).await;

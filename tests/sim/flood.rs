@@ -2,7 +2,7 @@
 //! and what a page of it holds follows from its place.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,8 @@ use crate::service::{NOON, identity, keys};
 const KEPT: i64 = 24 * 3600;
 /// How long an iterator is good.
 const ITERATOR: i64 = 900;
+/// How long a call is waited for.
+const NO_ANSWER: Duration = Duration::from_secs(60);
 /// Keys of a lane.
 pub(crate) const KEYS: u64 = 5;
 
@@ -42,6 +44,21 @@ pub(crate) struct Flood {
     pub(crate) page: u64,
     pub(crate) latency: Duration,
     pub(crate) begun: Instant,
+    pub(crate) mood: Arc<Mutex<Mood>>,
+}
+
+/// What the service does to callers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mood {
+    /// Every call fails like this.
+    pub(crate) all: Option<ServiceError>,
+    /// Listings are throttled.
+    pub(crate) no_listing: bool,
+    /// Reads of this lane get no answer for as long as a call is waited for.
+    pub(crate) silent_lane: Option<u64>,
+    /// Reads of a thousand that are throttled.
+    pub(crate) throttled: u64,
+    reads: u64,
 }
 
 /// A shard: its lane, and how many shards of the lane came before.
@@ -61,7 +78,33 @@ impl Flood {
     /// Many lanes with a fast service.
     pub(crate) fn new(lanes: u64, every: i64) -> Self {
         let (roll, latency) = (4 * 3600, Duration::from_millis(20));
-        Self { lanes, every, padding: 0, roll, page: 1000, latency, begun: now() }
+        Self { lanes, every, padding: 0, roll, page: 1000, latency, begun: now(), mood: Arc::default() }
+    }
+
+    pub(crate) fn mood(&self) -> MutexGuard<'_, Mood> {
+        self.mood.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What any call meets.
+    fn meet(&self) -> Result<(), SourceError> {
+        self.mood().all.clone().map_or(Ok(()), |error| Err(SourceError::Service(error)))
+    }
+
+    /// What a read of a lane meets.
+    async fn meet_read(&self, lane: u64) -> Result<(), SourceError> {
+        self.meet()?;
+        let (silent, throttled) = {
+            let mut mood = self.mood();
+            mood.reads += 1;
+            // Spread evenly: of a thousand reads in a row so many are throttled.
+            (mood.silent_lane == Some(lane), mood.reads.wrapping_mul(617) % 1000 < mood.throttled)
+        };
+        if silent {
+            sleep(NO_ANSWER).await;
+            return Err(SourceError::Service(ServiceError::Unavailable("no answer".into())));
+        }
+        let slow_down = SourceError::Service(ServiceError::Throttled("slow down".into()));
+        if throttled { Err(slow_down) } else { Ok(()) }
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -220,6 +263,10 @@ impl Flood {
 #[async_trait]
 impl StreamSource for Flood {
     async fn list(&self) -> Result<Listing, SourceError> {
+        self.meet()?;
+        if self.mood().no_listing {
+            return Err(SourceError::Service(ServiceError::Throttled("slow down".into())));
+        }
         sleep(self.latency).await;
         let last = (self.now() - NOON) / self.roll;
         let all = (0..self.lanes).flat_map(|lane| (0..=last).map(move |nth| Shard(lane, nth)));
@@ -237,10 +284,12 @@ impl StreamSource for Flood {
     }
 
     async fn knows(&self, shard: &ShardId) -> Result<bool, SourceError> {
+        self.meet()?;
         Ok(self.find(shard).is_ok())
     }
 
     async fn iterator(&self, shard: &ShardId, from: ReadFrom) -> Result<ShardIterator, SourceError> {
+        self.meet()?;
         let shard = self.find(shard)?;
         let (first, trimmed) = (self.changes(shard).0, self.trimmed(shard));
         let place = match from {
@@ -258,6 +307,8 @@ impl StreamSource for Flood {
     }
 
     async fn read(&self, iterator: &ShardIterator) -> Result<RawPage, SourceError> {
+        let lane = iterator.0.split('|').next().unwrap().parse().unwrap();
+        self.meet_read(lane).await?;
         let page = self.page(iterator);
         sleep(self.latency).await;
         page

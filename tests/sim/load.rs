@@ -26,49 +26,59 @@ use crate::service::identity;
 
 const HOUR: u64 = 3600;
 /// The store gives no answer.
-const DOWN: Rates = Rates { lost: 1000, reads: 1000, ..Rates::NONE };
+pub(crate) const DOWN: Rates = Rates { lost: 1000, reads: 1000, ..Rates::NONE };
 
-/// The service's time of each commit, and `closed_through` after it.
-type Told = Arc<Mutex<Vec<(i64, Second)>>>;
+/// What captures told.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Heard {
+    /// The service's time of each commit, and `closed_through` after it.
+    pub(crate) commits: Vec<(i64, Second)>,
+    /// Waits, and whether a person is waited for.
+    pub(crate) waits: Vec<(String, bool)>,
+}
+
+pub(crate) type Told = Arc<Mutex<Heard>>;
 
 /// A capture that runs.
-struct Running {
+pub(crate) struct Running {
     stop: CancellationToken,
     task: tokio::task::JoinHandle<CaptureSummary>,
 }
 
 impl Running {
-    fn start(flood: &Flood, store: Arc<dyn ObjectStore>, memory: Memory, told: &Told) -> Self {
+    pub(crate) fn start(flood: &Flood, store: Arc<dyn ObjectStore>, memory: Memory, told: &Told) -> Self {
         let (stop, told, clock) = (CancellationToken::new(), Arc::clone(told), flood.clone());
         let input = flood.input(
             store,
             memory,
-            Arc::new(move |progress| {
-                if let Progress::Committed { closed_through: Some(through), .. } = progress {
-                    told.lock().unwrap().push((clock.now(), *through));
+            Arc::new(move |progress| match progress {
+                Progress::Committed { closed_through: Some(through), .. } => {
+                    told.lock().unwrap().commits.push((clock.now(), *through));
                 }
+                Progress::Waiting { why, operator, .. } => told.lock().unwrap().waits.push((why.clone(), *operator)),
+                _ => {}
             }),
         );
         let run = Capture::new(input).run(stop.clone());
         Self { stop, task: tasks::spawn(async move { run.await.unwrap() }) }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }
 }
 
-async fn hours(hours: u64) {
+pub(crate) async fn hours(hours: u64) {
     sleep(Duration::from_secs(hours * HOUR)).await;
 }
 
 /// What of a flood is archived, and what the log says is lost.
-struct Archived {
-    manifest: Manifest,
+pub(crate) struct Archived {
+    pub(crate) manifest: Manifest,
     log: Log,
     /// Of each lane, the changes that are archived, in order of the log.
-    lanes: BTreeMap<u64, Vec<u64>>,
+    pub(crate) lanes: BTreeMap<u64, Vec<u64>>,
     /// Of each lane, the changes that lie in a gap.
     lost: BTreeMap<u64, BTreeSet<u64>>,
 }
@@ -79,7 +89,7 @@ fn index(sequence: &str) -> i64 {
 }
 
 impl Archived {
-    async fn of(store: &Arc<dyn ObjectStore>) -> Self {
+    pub(crate) async fn of(store: &Arc<dyn ObjectStore>) -> Self {
         let folder = identity().folder();
         let (log, mut manifest) = Log::open(Arc::clone(store), &identity(), Ids::seeded(1)).await.unwrap();
         log.load_segments(&mut manifest, None, None).await.unwrap();
@@ -107,7 +117,7 @@ impl Archived {
     }
 
     /// Each change up to `closed_through` is archived once or lies in a gap; how many are archived, and how many lost.
-    fn whole(&mut self, flood: &Flood) -> (u64, u64) {
+    pub(crate) fn whole(&mut self, flood: &Flood) -> (u64, u64) {
         let closed = self.manifest.closed_through.unwrap().0;
         let (mut archived, mut lost) = (0, 0);
         for lane in 0..flood.lanes {
@@ -129,7 +139,7 @@ impl Archived {
     }
 
     /// A replay at the end is the table at the end.
-    async fn replays(&mut self, store: &Arc<dyn ObjectStore>, flood: &Flood) {
+    pub(crate) async fn replays(&mut self, store: &Arc<dyn ObjectStore>, flood: &Flood) {
         let at = self.manifest.closed_through.unwrap();
         let plan = replay::plan(&self.manifest, Point::at(at), &Options::default()).unwrap();
         let segments = Segments::new(Arc::clone(store), identity().folder());
@@ -147,7 +157,7 @@ impl Archived {
     }
 }
 
-async fn sound(store: &Arc<dyn ObjectStore>) {
+pub(crate) async fn sound(store: &Arc<dyn ObjectStore>) {
     let mut damage = vec![];
     let found = |finding: &verify::Finding| {
         if finding.state.is_damage() {
@@ -158,7 +168,7 @@ async fn sound(store: &Arc<dyn ObjectStore>) {
     assert!(damage.is_empty(), "{damage:?}");
 }
 
-fn in_memory() -> Arc<dyn ObjectStore> {
+pub(crate) fn in_memory() -> Arc<dyn ObjectStore> {
     Arc::new(MemoryStore::new())
 }
 
@@ -199,7 +209,7 @@ fn lost_before(back: i64, flood: &Flood, archived: &mut Archived) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_12_down_for_30_hours_and_for_60_hours_leaves_gaps_and_never_silence() {
+async fn down_for_30_hours_and_for_60_hours_leaves_gaps_and_never_silence() {
     for off in [30, 60] {
         let (flood, store) = (Flood::new(3, 20), in_memory());
         let (back, mut archived) = down_for(off, &flood, &store).await;
@@ -210,7 +220,7 @@ async fn row_12_down_for_30_hours_and_for_60_hours_leaves_gaps_and_never_silence
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backlog_of_20_hours_is_read_in_time_at_three_times_the_ingest() {
+async fn row_28_a_backlog_of_20_hours_is_read_in_time_at_three_times_the_ingest() {
     // Three records in 20 seconds can be read, and one is made.
     let flood = Flood { page: 3, latency: Duration::from_secs(20), ..Flood::new(3, 20) };
     let (store, told) = (in_memory(), Told::default());
@@ -231,7 +241,7 @@ async fn a_backlog_of_20_hours_is_read_in_time_at_three_times_the_ingest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_capture_that_cannot_keep_up_declares_exactly_what_it_lost() {
+async fn row_06_a_capture_that_cannot_keep_up_declares_exactly_what_it_lost() {
     // One record in 20 seconds can be read, and two are made: after two days the first ones are trimmed unread.
     let flood = Flood { page: 1, latency: Duration::from_secs(20), roll: 10_000 * 3600, ..Flood::new(2, 10) };
     let (store, told) = (in_memory(), Told::default());
@@ -258,7 +268,7 @@ async fn outage(flood: &Flood, store: Arc<dyn ObjectStore>, bytes: u64) -> i64 {
     let up = flood.now();
     sleep(Duration::from_secs(900)).await;
     running.stop().await;
-    let told = told.lock().unwrap().clone();
+    let told = told.lock().unwrap().commits.clone();
     assert!(told.iter().all(|(at, _)| *at < up - 1790 || *at >= up), "nothing is committed without a store");
     let ages: Vec<i64> = told.iter().filter(|(at, _)| *at >= up).map(|(at, through)| at - through.0).collect();
     assert!(ages[0] > 1700, "the outage is seen: {ages:?}");
@@ -267,7 +277,7 @@ async fn outage(flood: &Flood, store: Arc<dyn ObjectStore>, bytes: u64) -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_shards_outlive_half_an_hour_without_a_store() {
+async fn row_14_two_hundred_shards_outlive_half_an_hour_without_a_store() {
     let flood = Flood { padding: 3000, ..Flood::new(200, 40) };
     let store = in_memory();
     let age = outage(&flood, Arc::clone(&store), 8 << 20).await;
@@ -282,7 +292,7 @@ async fn two_hundred_shards_outlive_half_an_hour_without_a_store() {
 #[ignore = "a minute, in a release build"]
 fn campaign_outage() {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "load::outage_of_a_process", "--ignored", "--nocapture"])
+        .args(["--exact", "load::row_23_an_outage_of_a_process_of_its_own", "--ignored", "--nocapture"])
         .output()
         .unwrap();
     let out = String::from_utf8_lossy(&child.stdout).into_owned();
@@ -293,7 +303,7 @@ fn campaign_outage() {
 
 #[tokio::test(start_paused = true)]
 #[ignore = "only as a process of its own"]
-async fn outage_of_a_process() {
+async fn row_23_an_outage_of_a_process_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn ObjectStore> = Arc::new(LocalStore::create(folder.path()).await.unwrap());
     let flood = Flood { padding: 450, ..Flood::new(1000, 1) };

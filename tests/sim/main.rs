@@ -17,6 +17,7 @@ mod flood;
 mod gate;
 mod load;
 mod model;
+mod rows;
 mod scan;
 mod seeds;
 mod service;

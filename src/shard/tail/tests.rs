@@ -105,7 +105,7 @@ async fn only_the_first_page_of_a_horizon_read_is_judged_by_the_trim_rule() {
 }
 
 #[tokio::test]
-async fn an_expired_iterator_is_renewed_after_the_last_change_that_was_emitted() {
+async fn row_05_an_expired_iterator_is_renewed_after_the_last_change_that_was_emitted() {
     let source = Script::of(vec![
         Err(SourceError::Expired),
         body(&[5, 6], Some("b")),
@@ -210,7 +210,7 @@ async fn a_shard_is_idle_after_ten_empty_pages_that_span_the_settling_time() {
 }
 
 #[tokio::test]
-async fn an_idle_shard_is_asked_ever_more_slowly_and_one_with_more_at_once() {
+async fn row_07_an_idle_shard_is_asked_ever_more_slowly_and_one_with_more_at_once() {
     let source = Script::of(vec![]);
     let mut tail = tail(&source, ReadFrom::TrimHorizon);
     let waits: Vec<_> = (0..5)

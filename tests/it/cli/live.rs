@@ -74,6 +74,28 @@ async fn a_settle_that_is_too_short_for_aws_is_refused() {
 }
 
 #[tokio::test]
+async fn row_30_a_table_made_anew_under_its_name_is_another_timeline_and_the_first_one_stays() {
+    let dynamo = Dynamo::start().await;
+    let shell = Shell::with_archive(&dynamo).await;
+    let mut timelines = Vec::new();
+    for key in ["first", "second"] {
+        dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+        put(&dynamo, "orders", key, "1").await;
+        shell.run(&once(&["orders"])).await.is(0);
+        let listed = shell.run(&["list", "--json"]).await.lines();
+        let names = listed.iter().filter_map(|line| line["table"].as_str().map(str::to_owned));
+        timelines.extend(names.filter(|name| !timelines.contains(name)).collect::<Vec<_>>());
+        dynamo.client.delete_table().table_name("orders").send().await.unwrap();
+    }
+    let [first, second] = &timelines[..] else { panic!("two timelines: {timelines:?}") };
+    let of = |table| ["replay", "--table", table, "--at", "latest", "--into", "file:out.jsonl"];
+    shell.refuses(&of("orders"), Exit::Usage, &[first, second]).await;
+    shell.run(&of(first)).await.is(0);
+    let image = std::fs::read_to_string(shell.path("out.jsonl")).unwrap();
+    assert!(image.contains("first") && !image.contains("second"), "{image}");
+}
+
+#[tokio::test]
 async fn one_bad_table_among_twenty_stops_no_other() {
     let dynamo = Dynamo::start().await;
     let names: Vec<String> = (0..20).map(|n| format!("table-{n:02}")).collect();
@@ -162,7 +184,7 @@ async fn a_log_that_is_damaged_or_newer_gets_no_further_entry() {
 }
 
 #[tokio::test]
-async fn a_capture_on_a_full_disk_waits_or_fails_and_the_next_one_goes_on() {
+async fn row_22_a_capture_on_a_full_disk_waits_or_fails_and_the_next_one_goes_on() {
     let dynamo = Dynamo::start().await;
     let shell = Shell::with_archive(&dynamo).await;
     begun(&dynamo, &shell).await;

@@ -25,7 +25,7 @@ async fn orders() -> Dynamo {
 const READ: &str = "read from the stream";
 
 #[tokio::test]
-async fn a_capture_that_is_told_to_stop_writes_what_it_holds() {
+async fn row_38_a_capture_that_is_told_to_stop_writes_what_it_holds() {
     let dynamo = orders().await;
     let shell = Shell::with_archive(&dynamo).await;
     for (signal, code, json) in [("TERM", 0, true), ("INT", Exit::Interrupted as i32, false)] {
@@ -47,7 +47,7 @@ async fn a_capture_that_is_told_to_stop_writes_what_it_holds() {
 }
 
 #[tokio::test]
-async fn a_second_signal_waits_for_nothing() {
+async fn row_38_a_second_signal_waits_for_nothing() {
     let (dynamo, server) = (orders().await, S3Server::start(Rules::default()).await);
     let place = format!("s3://{BUCKET}/keep");
     let endpoint = server.config.endpoint_url().unwrap();

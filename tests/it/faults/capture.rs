@@ -115,7 +115,7 @@ async fn undisturbed() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_capture_whose_any_mutation_fails_loses_doubles_and_leaves_nothing() {
+async fn row_12_a_capture_whose_any_mutation_fails_loses_doubles_and_leaves_nothing() {
     let mutations = undisturbed().await;
     let mut planned = cases(Kind::Memory, &every_way(), mutations);
     planned.extend(cases(Kind::Versioned, &[Fault::Unanswered, Fault::Hung(Effect::Now)], mutations));

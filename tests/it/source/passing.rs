@@ -59,7 +59,7 @@ async fn an_error_behind_a_cut_body_keeps_its_type() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_a_server_error_and_a_wrong_checksum_are_retried() {
+async fn row_01_a_lost_answer_a_server_error_and_a_wrong_checksum_are_retried() {
     let (server, source, iterator) = ready().await;
     let whole = source.read(&iterator).await.unwrap().body;
     for (calls, fault) in [(3, Fault::Lost), (5, Fault::Error(500, "InternalServerError")), (7, Fault::WrongSum)] {

@@ -53,7 +53,7 @@ async fn drain(server: &StreamsServer, shard: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_listing_holds_every_shard_of_every_page() {
+async fn row_25_a_listing_holds_every_shard_of_every_page() {
     let server = StreamsServer::start().await;
     server.listing_page(7);
     let root = server.open(None);
@@ -172,7 +172,7 @@ async fn a_body_without_records_never_ends_a_shard() {
 }
 
 #[tokio::test]
-async fn a_lineage_is_read_whole_over_small_pages_empty_pages_and_an_expiry() {
+async fn row_07_a_lineage_is_read_whole_over_small_pages_empty_pages_and_an_expiry() {
     let server = StreamsServer::start().await;
     server.records_page(2);
     let root = server.open(None);

@@ -9,7 +9,7 @@ async fn settled(fault: Fault) -> (Result<Landed, StoreError>, Arc<MemoryStore>)
 }
 
 #[tokio::test]
-async fn every_lost_answer_is_settled_as_ours() {
+async fn row_12_every_lost_answer_is_settled_as_ours() {
     for fault in
         [Fault::Lost, Fault::Unanswered, Fault::Late(Duration::from_millis(10)), Fault::Slow(Duration::from_millis(50))]
     {
@@ -62,7 +62,7 @@ async fn a_failing_read_back_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_stale_listing_misses_only_the_newest() {
+async fn row_20_a_stale_listing_misses_only_the_newest() {
     let store = FaultyStore::scripted(Arc::new(MemoryStore::new()), [], [(0, Fault::Stale)]);
     for path in ["a/1", "a/2"] {
         store.put_new(path, bytes("x"), Keep::Full).await.unwrap();

@@ -19,7 +19,7 @@ async fn a_missing_folder_is_refused_and_never_made() {
 }
 
 #[tokio::test]
-async fn only_whole_objects_have_names_that_a_glob_can_meet() {
+async fn row_40_only_whole_objects_have_names_that_a_glob_can_meet() {
     let folder = tempfile::tempdir().unwrap();
     let store = LocalStore::new(folder.path());
     // What a crash between writing and linking leaves.

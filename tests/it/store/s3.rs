@@ -13,7 +13,7 @@ async fn server() -> (S3Server, Store) {
 }
 
 #[tokio::test]
-async fn every_failed_put_is_settled_without_harm() {
+async fn row_13_every_failed_put_is_settled_without_harm() {
     for wire in
         [Wire::Before(500), Wire::Before(503), Wire::Before(409), Wire::After(500), Wire::Dropped, Wire::FlippedUp]
     {
@@ -43,7 +43,7 @@ async fn a_put_says_what_it_knows() {
 }
 
 #[tokio::test]
-async fn flipped_bits_are_caught_by_checksums_both_ways() {
+async fn row_16_flipped_bits_are_caught_by_checksums_both_ways() {
     let (server, store) = server().await;
     server.fail([(0, Wire::FlippedUp)]);
     let put = store.put_new("a", bytes("x"), Keep::Full).await;
@@ -58,7 +58,7 @@ async fn flipped_bits_are_caught_by_checksums_both_ways() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_read_again_and_never_taken_short() {
+async fn row_16_a_body_that_breaks_off_is_read_again_and_never_taken_short() {
     let (server, store) = server().await;
     store.put_new("a", bytes("0123456789"), Keep::Full).await.unwrap();
     server.fail([(0, Wire::Cut), (1, Wire::Cut)]);
