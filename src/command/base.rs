@@ -55,7 +55,7 @@ pub struct Base {
 
 impl Base {
     fn captured(&self, context: &Context) -> Result<CaptureConfig, Failure> {
-        Ok(CaptureConfig::resolve(&self.capture, &context.loaded.file.capture)?)
+        Ok(CaptureConfig::resolve(&self.capture, &context.loaded.file)?)
     }
 
     /// The one table, as the user names it.

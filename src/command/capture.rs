@@ -1,20 +1,18 @@
 //! `tailrace capture`: every table on its own, so that one bad table never stops the others.
 
+mod crew;
+mod fleet;
 mod keep;
 mod report;
+mod selection;
 
 use std::sync::Arc;
 
 use clap::Args;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::archive::{Archive, log_failure};
-use super::live::{self, Regions};
-use super::output::Output;
-use super::table::TableName;
+use super::live;
 use crate::capture::{
     CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Memory, Observer,
 };
@@ -26,9 +24,12 @@ use crate::service::{self, Board, Listening, Pinging};
 use crate::shard::StreamSource;
 use crate::shard::dynamodb::DynamoStream;
 use crate::shard::table::{self, TableError, TableFacts, turn_on};
+use crew::Crew;
+use fleet::Fleet;
 use keep::Keeper;
 pub(super) use report::observer;
 use report::{Captured, Summary};
+use selection::Share;
 
 /// An emulator that lists an ending sequence number on open shards too; it stands in its ARNs for the region.
 const LISTS_ENDS: &str = "dynoxide";
@@ -40,77 +41,44 @@ pub struct Capture {
     options: CaptureOptions,
     #[command(flatten)]
     service: ServiceOptions,
+    /// Archive this share of the tables, one of N that are run with 1/N to N/N
+    #[arg(long, value_name = "I/N", env = "TAILRACE_WORKER")]
+    worker: Option<Share>,
     /// End as soon as everything up to now is archived
     #[arg(long, env = "TAILRACE_ONCE", value_parser = clap::builder::BoolishValueParser::new())]
     once: bool,
 }
 
 pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure> {
-    let config = CaptureConfig::resolve(&args.options, &context.loaded.file.capture)?;
-    let names = config.tables.iter().map(|name| name.parse()).collect::<Result<Vec<TableName>, Failure>>()?;
+    let config = CaptureConfig::resolve(&args.options, &context.loaded.file)?;
+    let fleet = Fleet::of(&config, args.worker)?;
     let opened = context.stop.unless_stopped(Box::pin(context.archive())).await;
     let Some(archive) = opened.transpose()? else { return Ok(()) };
-    let memory = Memory::new(limits::MEMORY);
-    let (stop, board) = (&context.stop.drain, Arc::new(Board::default()));
+    let board = Arc::new(Board::default());
     let _listening = listen(context, args, &board).await?;
     let _pinging = ping(context, args, &board)?;
-    let keeper =
-        Keeper { archive: &archive, config: &config, once: args.once, memory, out: &context.out, board: &board, stop };
-    let mut regions = Regions::default();
-    let mut running = FuturesUnordered::new();
-    let mut failed = Vec::new();
-    for name in &names {
-        let prepared = async {
-            let aws = regions.of(name.region.as_deref()).await?;
-            let prepared = keeper.prepare(&aws, name).await;
-            Ok::<_, Failure>((aws, prepared))
-        };
-        match context.stop.unless_stopped(Box::pin(prepared)).await {
-            Some(Ok((aws, prepared))) if prepared.is_ok() || keeper.tries_again() => {
-                running.push(keeper.keep(aws, name.clone(), prepared));
-            }
-            Some(Ok((_, Err(failure))) | Err(failure)) => {
-                board.failed(&name.to_string());
-                failed.push(refuse(&context.out, &names, failure));
-            }
-            _ => break,
-        }
-    }
+    let keeper = Keeper {
+        archive: &archive,
+        config: &config,
+        once: args.once,
+        many: fleet.many(),
+        memory: Memory::new(limits::MEMORY),
+        out: &context.out,
+        board: &board,
+    };
+    let mut crew = Crew::new(&keeper, fleet, &context.stop);
+    let running = crew.muster().await?;
     board.started();
-    if !running.is_empty() && !args.once {
-        context.out.note(&format!("archiving {} into {}; Ctrl-C ends it", count(running.len()), archive.location()));
+    if (running > 0 || crew.failed.is_empty()) && !args.once {
+        let tables = crew.tables();
+        context.out.note(&format!("archiving {tables} into {}; Ctrl-C ends it", archive.location()));
     }
-    let mut done = Vec::new();
-    while let Some(ended) = next(&mut running, stop, &board).await {
-        match ended {
-            Ok(captured) => {
-                context.out.result("captured", &captured);
-                if let Some(failure) = over(&captured).filter(|_| names.len() > 1) {
-                    context.out.warn(&failure);
-                }
-                done.push(captured);
-            }
-            Err(failure) => failed.push(refuse(&context.out, &names, failure)),
-        }
-    }
+    crew.run().await;
+    let (done, failed) = (crew.done, crew.failed);
     context.out.summary(&Summary::of(&done, failed.len()));
     // Whoever ends it in an orderly way has heard of streams that ended before.
     let ended = done.iter().find_map(over).filter(|_| !context.stop.drain.is_cancelled());
     outcome(done.len(), failed, &archive.location(), ended)
-}
-
-/// The next table that ends; from the moment of a stop on the board says so.
-async fn next<T>(running: &mut FuturesUnordered<T>, stop: &CancellationToken, board: &Board) -> Option<T::Output>
-where
-    T: Future,
-{
-    tokio::select! {
-        biased;
-        ended = running.next() => return ended,
-        () = stop.cancelled(), if !stop.is_cancelled() => {}
-    }
-    board.draining();
-    running.next().await
 }
 
 /// Opens the pages for operators, where they are asked for.
@@ -138,14 +106,6 @@ fn ping(context: &Context, args: &Capture, board: &Arc<Board>) -> Result<Option<
 /// So many tables, in words.
 pub(super) fn count(tables: usize) -> String {
     if tables == 1 { "1 table".to_owned() } else { format!("{tables} tables") }
-}
-
-/// Where one table of several fails, the user hears of it at once: the others may go on for months.
-fn refuse(out: &Output, names: &[TableName], failure: Failure) -> Failure {
-    if names.len() > 1 {
-        out.warn(&failure);
-    }
-    failure
 }
 
 /// How a capture goes about it, as configured.

@@ -57,8 +57,8 @@ fn show(context: &Context, settings: &Settings) -> Result<(), Failure> {
 fn validate(context: &Context, settings: &Settings) -> Result<(), Failure> {
     let given = given(context, settings);
     let file = &context.loaded.file;
-    if given.capture.tables.is_some() || file.capture.tables.is_some() {
-        CaptureConfig::resolve(&given.capture, &file.capture)
+    if given.capture.tables.is_some() || file.capture.tables.is_some() || !file.sources.is_empty() {
+        CaptureConfig::resolve(&given.capture, file)
             .map_err(|error| Failure::new(Exit::Configuration, error.what, error.place, error.next))?;
     }
     let read = context.loaded.path.as_deref().map(|path| path.display().to_string());
@@ -69,6 +69,7 @@ fn validate(context: &Context, settings: &Settings) -> Result<(), Failure> {
 fn given(context: &Context, settings: &Settings) -> File {
     File {
         archive: context.global.archive.clone(),
+        sources: vec![],
         capture: settings.capture.clone(),
         service: settings.service.clone(),
         base: settings.base.clone(),

@@ -36,6 +36,7 @@ const _: () = assert!(FLUSH_BYTES_MOST <= MEMORY / 2);
 pub fn defaults() -> File {
     File {
         archive: None,
+        sources: vec![],
         capture: CaptureOptions {
             tables: None,
             settle: Some(Length(SETTLE)),

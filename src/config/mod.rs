@@ -9,13 +9,15 @@ pub mod unit;
 use std::time::Duration;
 
 use file::ConfigError;
-use raw::{BaseOptions, CaptureOptions, ReplayOptions, StatusOptions};
+use raw::{BaseOptions, CaptureOptions, File, ReplayOptions, SourceOptions, StatusOptions};
 
 /// How `capture` works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureConfig {
-    /// Tables as written; never empty.
+    /// Tables as written.
     pub tables: Vec<String>,
+    /// Further tables, of the file alone: one or the other is there.
+    pub sources: Vec<SourceOptions>,
     /// For how long a record may be on its way.
     pub settle: Duration,
     /// Greatest age of what is held in memory.
@@ -52,10 +54,14 @@ impl CaptureConfig {
     ///
     /// # Errors
     /// No table, or a value out of its bounds.
-    pub fn resolve(flags: &CaptureOptions, file: &CaptureOptions) -> Result<Self, ConfigError> {
+    pub fn resolve(flags: &CaptureOptions, whole: &File) -> Result<Self, ConfigError> {
+        let file = &whole.capture;
+        // Whoever names tables on the command line means these.
+        let sources = if flags.tables.is_some() { vec![] } else { whole.sources.clone() };
         let tables = flags.tables.clone().or_else(|| file.tables.clone()).unwrap_or_default();
         let config = Self {
             tables,
+            sources,
             settle: flags.settle.or(file.settle).map_or(limits::SETTLE, |length| length.0),
             flush_age: flags.flush_age.or(file.flush_age).map_or(limits::FLUSH_AGE, |length| length.0),
             flush_bytes: flags.flush_bytes.or(file.flush_bytes).map_or(limits::FLUSH_BYTES, |size| size.0),
@@ -67,7 +73,15 @@ impl CaptureConfig {
         let refuse = |what: String, option: &str, next: &str| {
             Err(ConfigError { what, place: option.to_owned(), next: next.to_owned() })
         };
-        if self.tables.is_empty() {
+        if let Some(n) = self.sources.iter().position(|source| source.include.is_empty()) {
+            let what = format!("the {}. [[source]] includes no table", n + 1);
+            return refuse(
+                what,
+                "source.include",
+                "name tables, patterns or tags there, e.g. include = [\"orders-*\"]",
+            );
+        }
+        if self.tables.is_empty() && self.sources.is_empty() {
             return refuse(
                 "no table is named".to_owned(),
                 "--table",
@@ -124,9 +138,13 @@ mod tests {
         toml::from_str(toml).unwrap()
     }
 
+    fn file(toml: &str) -> File {
+        toml::from_str(toml).unwrap()
+    }
+
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file = options("table = [\"a\"]\nsettle = \"90s\"");
+        let file = file("[capture]\ntable = [\"a\"]\nsettle = \"90s\"");
         let flags = options("settle = \"70s\"");
         let config = CaptureConfig::resolve(&flags, &file).unwrap();
         assert_eq!(config.settle.as_secs(), 70);
@@ -136,8 +154,10 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_by_the_name_of_its_option() {
-        let none = CaptureOptions::default();
-        assert_eq!(CaptureConfig::resolve(&none, &none).unwrap_err().place, "--table");
+        let (nothing, none) = (CaptureOptions::default(), File::default());
+        assert_eq!(CaptureConfig::resolve(&nothing, &none).unwrap_err().place, "--table");
+        let source = file("[[source]]\nregions = [\"eu-west-1\"]\n");
+        assert_eq!(CaptureConfig::resolve(&nothing, &source).unwrap_err().place, "source.include");
         for (toml, place) in
             [("flush_bytes = \"1GiB\"", "--flush-bytes"), ("flush_age = \"0s\"", "--flush-age, --settle")]
         {

@@ -12,6 +12,9 @@ pub struct File {
     pub archive: Option<String>,
     /// `[capture]`
     pub capture: CaptureOptions,
+    /// `[[source]]`: tables of other accounts and regions.
+    #[serde(rename = "source", skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceOptions>,
     /// `[service]`
     pub service: ServiceOptions,
     /// `[base]`
@@ -26,7 +29,8 @@ pub struct File {
 #[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptureOptions {
-    /// A table: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; `capture` takes several
+    /// A table: NAME, REGION/NAME, ACCOUNT/REGION/NAME or an ARN; `capture` takes several, and patterns (orders-*) and
+    /// tags (tag:KEY=VALUE) too
     #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE", value_delimiter = ',')]
     #[serde(rename = "table")]
     pub tables: Option<Vec<String>>,
@@ -39,6 +43,22 @@ pub struct CaptureOptions {
     /// Write what was read once it reaches this size [default: 32MiB]
     #[arg(long, value_name = "SIZE", env = "TAILRACE_FLUSH_BYTES")]
     pub flush_bytes: Option<Size>,
+}
+
+/// One `[[source]]`: what one set of credentials sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceOptions {
+    /// The ARN of a role to assume.
+    pub role: Option<String>,
+    /// The external id that the role's owner asks for.
+    pub external_id: Option<String>,
+    /// Regions to look into; the environment's own where none is named.
+    pub regions: Option<Vec<String>>,
+    /// Tables by name, pattern or tag.
+    pub include: Vec<String>,
+    /// Those of them that are not meant.
+    pub exclude: Vec<String>,
 }
 
 /// Settings of a `capture` that runs as a service.

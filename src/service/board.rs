@@ -87,6 +87,11 @@ impl Board {
         self.change(table, |state| state.failed = true);
     }
 
+    /// The table is not this process's any more.
+    pub fn forget(&self, table: &str) {
+        self.held().remove(table);
+    }
+
     /// Every table has been looked at.
     pub fn started(&self) {
         self.phase.store(1, Ordering::SeqCst);

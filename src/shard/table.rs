@@ -2,6 +2,8 @@
 
 mod definition;
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{KeyType as KeyRole, ScalarAttributeType, TableDescription};
@@ -159,6 +161,53 @@ pub async fn describe(config: &SdkConfig, name_or_arn: &str) -> Result<TableFact
 pub async fn names(config: &SdkConfig) -> Vec<String> {
     let listed = Client::new(config).list_tables().send().await;
     listed.ok().and_then(|answer| answer.table_names).unwrap_or_default()
+}
+
+/// Names of all tables of the region.
+///
+/// # Errors
+/// [`TableError::Denied`] or [`TableError::Unavailable`]: half a listing is none.
+pub async fn list(config: &SdkConfig) -> Result<Vec<String>, TableError> {
+    let mut pages = Client::new(config).list_tables().into_paginator().items().send();
+    let mut names = Vec::new();
+    while let Some(name) = pages.next().await {
+        names.push(name.map_err(|error| refused(config, "*", ServiceError::of(&error, clock::wall())))?);
+    }
+    Ok(names)
+}
+
+/// A table's tags; none of one that is gone meanwhile.
+///
+/// # Errors
+/// [`TableError::Denied`] or [`TableError::Unavailable`].
+pub async fn tags(config: &SdkConfig, name: &str) -> Result<BTreeMap<String, String>, TableError> {
+    let client = Client::new(config);
+    let mut tags = BTreeMap::new();
+    let refuse = |error: ServiceError| match error {
+        ServiceError::NotFound { .. } => Ok(BTreeMap::new()),
+        error => Err(refused(config, name, error)),
+    };
+    let table = match client.describe_table().table_name(name).send().await {
+        Ok(answer) => answer.table,
+        Err(error) => return refuse(ServiceError::of(&error, clock::wall())),
+    };
+    let arn = table.and_then(|table| table.table_arn).unwrap_or_default();
+    let mut next = None;
+    loop {
+        let page = match client.list_tags_of_resource().resource_arn(&arn).set_next_token(next).send().await {
+            Ok(page) => page,
+            Err(error) => return refuse(ServiceError::of(&error, clock::wall())),
+        };
+        tags.extend(page.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
+        next = page.next_token;
+        if next.is_none() {
+            return Ok(tags);
+        }
+    }
+}
+
+fn refused(config: &SdkConfig, table: &str, error: ServiceError) -> TableError {
+    table_error(config, table, SourceError::Service(error))
 }
 
 /// The stream's facts, if the service still knows it.

@@ -4,8 +4,10 @@
 //! the archive must hold afterwards what it held before.
 
 mod arguments;
+mod credentials;
 mod damage;
 mod doctor;
+mod fleet;
 mod gaps;
 mod kills;
 mod live;

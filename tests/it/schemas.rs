@@ -158,6 +158,12 @@ fn config_keys(schema: &Value, prefix: &str, found: &mut BTreeMap<String, toml::
                 config_keys(def, &format!("{path}."), found);
                 continue;
             }
+            ("array", _) if def["items"]["type"] == "object" => {
+                let (mut inner, mut one) = (BTreeMap::new(), toml::Table::new());
+                config_keys(&def["items"], "", &mut inner);
+                inner.into_iter().for_each(|(path, value)| put(&mut one, &path, value));
+                toml::Value::Array(vec![one.into()])
+            }
             ("integer", _) => toml::Value::Integer(7),
             ("array", _) => toml::Value::Array(vec!["orders".into()]),
             (_, text) if text.starts_with("a length") => "90s".into(),
@@ -192,16 +198,20 @@ fn the_configuration_schema_names_exactly_the_keys_that_the_code_takes() {
     }
     let file: tailrace::config::raw::File = toml::from_str(&toml::to_string(&whole).unwrap()).unwrap();
     assert_eq!(toml::Table::try_from(&file).unwrap(), whole, "what the code knows, and nothing else");
-    for section in ["".to_owned()].iter().chain(whole.keys().filter(|key| whole[key.as_str()].is_table())) {
-        let shown = if section.is_empty() { &whole } else { whole[section.as_str()].as_table().unwrap() };
+    let inside = |key: &str| match &whole[key] {
+        toml::Value::Table(inner) => Some((format!("[{key}]\n"), inner)),
+        toml::Value::Array(all) => Some((format!("[[{key}]]\n"), all[0].as_table()?)),
+        _ => None,
+    };
+    let sections = whole.keys().filter_map(|key| inside(key));
+    for (head, shown) in std::iter::once((String::new(), &whole)).chain(sections) {
         let shown: BTreeSet<&str> = shown.keys().map(String::as_str).collect();
-        assert_eq!(known_keys(section).iter().map(String::as_str).collect::<BTreeSet<_>>(), shown, "[{section}]");
+        assert_eq!(known_keys(&head).iter().map(String::as_str).collect::<BTreeSet<_>>(), shown, "{head}");
     }
 }
 
 /// The keys of a section that the code knows, out of its refusal of one that it does not.
-fn known_keys(section: &str) -> BTreeSet<String> {
-    let head = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+fn known_keys(head: &str) -> BTreeSet<String> {
     let refusal = toml::from_str::<tailrace::config::raw::File>(&format!("{head}surprise = 1\n")).unwrap_err();
     let (_, known) = refusal.message().split_once("expected").unwrap();
     known.split('`').skip(1).step_by(2).map(str::to_owned).collect()

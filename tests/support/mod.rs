@@ -3,6 +3,7 @@
 pub(crate) mod bent;
 pub(crate) mod dynamo;
 pub(crate) mod fake_stream;
+pub(crate) mod identity_server;
 pub(crate) mod long_log;
 pub(crate) mod s3_server;
 pub(crate) mod streams_server;

@@ -17,6 +17,7 @@ pub(crate) struct Tap {
     /// Where clients connect.
     pub(crate) endpoint: String,
     seen: Arc<Mutex<BTreeSet<String>>>,
+    keys: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Tap {
@@ -25,7 +26,7 @@ impl Tap {
         let server = endpoint.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let tap = Self { endpoint, seen: Arc::default() };
+        let tap = Self { endpoint, seen: Arc::default(), keys: Arc::default() };
         let taps = tap.clone();
         drop(tasks::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -38,6 +39,11 @@ impl Tap {
     /// Operations asked for so far, as `DynamoDB_20120810.Scan`.
     pub(crate) fn seen(&self) -> BTreeSet<String> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// The access keys that signed what was asked for.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        self.keys.lock().unwrap().clone()
     }
 
     async fn pass(self, client: TcpStream, server: String) {
@@ -60,6 +66,8 @@ impl Tap {
 
     fn note(&self, text: &str) {
         let whole = text.lines().filter(|line| text.contains(&format!("{line}\r\n")));
+        let signed = whole.clone().filter_map(|line| line.split_once("Credential=")?.1.split('/').next());
+        self.keys.lock().unwrap().extend(signed.map(str::to_owned));
         let targets = whole.filter(|line| line.to_ascii_lowercase().starts_with(TARGET));
         self.seen.lock().unwrap().extend(targets.map(|line| line[TARGET.len()..].trim().to_owned()));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use tokio_util::sync::CancellationToken;
 
+use super::fleet::Found;
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
 use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory};
@@ -28,11 +29,12 @@ pub(super) struct Keeper<'a> {
     pub(super) archive: &'a Archive,
     pub(super) config: &'a CaptureConfig,
     pub(super) once: bool,
+    /// More than one table may be archived: one that is alone has the service's own supervisor.
+    pub(super) many: bool,
     /// Memory for what was read and is not written yet.
     pub(super) memory: Memory,
     pub(super) out: &'a Output,
     pub(super) board: &'a Arc<Board>,
-    pub(super) stop: &'a CancellationToken,
 }
 
 impl Keeper<'_> {
@@ -46,29 +48,30 @@ impl Keeper<'_> {
         Ok(CaptureInput { memory: self.memory.clone(), ..input })
     }
 
-    /// Whether a table that fails is tried again: one that is alone has the service's own supervisor.
+    /// Whether a table that fails is tried again.
     pub(super) const fn tries_again(&self) -> bool {
-        !self.once && self.config.tables.len() > 1
+        !self.once && self.many
     }
 
-    /// Captures one table until it ends for good, or the service does. A table that was deleted is waited for:
-    /// under the same name it is another timeline.
+    /// Captures one table until it ends for good, or is told to stop. A table that is named is waited for after it was
+    /// deleted: under the same name it is another timeline. One that was looked for is found again.
     pub(super) async fn keep(
         &self,
-        aws: SdkConfig,
-        name: TableName,
+        found: Found,
         first: Result<CaptureInput, Failure>,
+        stop: CancellationToken,
     ) -> Result<Captured, Failure> {
+        let Found { name, aws, looked_for, .. } = found;
         let mut prepared = first;
         let mut pause = Backoff::new(self.archive.ids.clone(), PAUSE.0, PAUSE.1);
         let (mut told, mut deleted) = (None, false);
         loop {
             let ended = match prepared {
-                Ok(input) => self.one(name.clone(), input).await,
+                Ok(input) => self.one(name.clone(), input, stop.clone()).await,
                 Err(failure) => Err(failure),
             };
             let failure = match ended {
-                Ok(captured) => match over(&captured).filter(|_| !self.once && !self.stop.is_cancelled()) {
+                Ok(captured) => match over(&captured).filter(|_| !self.once && !looked_for && !stop.is_cancelled()) {
                     Some(failure) => {
                         (deleted, told) = (true, None);
                         pause.reset();
@@ -88,7 +91,7 @@ impl Keeper<'_> {
                 sleep(pause.step()).await;
                 self.prepare(&aws, &name).await
             };
-            match self.stop.run_until_cancelled(again).await {
+            match stop.run_until_cancelled(again).await {
                 Some(next) => prepared = next,
                 None => return Err(failure),
             }
@@ -96,8 +99,8 @@ impl Keeper<'_> {
     }
 
     /// Runs on a task of its own: what one table computes does not hold up another.
-    async fn one(&self, name: TableName, input: CaptureInput) -> Result<Captured, Failure> {
-        let (table, stop) = (name.to_string(), self.stop.clone());
+    async fn one(&self, name: TableName, input: CaptureInput, stop: CancellationToken) -> Result<Captured, Failure> {
+        let table = name.to_string();
         match tasks::spawn(async move { Capture::new(input).run(stop).await }).await {
             Ok(Ok(summary)) => Ok(Captured::of(name, &summary)),
             Ok(Err(error)) => Err(failure(&error, &table)),

@@ -77,9 +77,14 @@ pub fn none() -> SdkConfig {
     SdkConfig::builder().build()
 }
 
-/// The same settings, signing as `role_arn`, which the present credentials must be allowed to assume.
-pub async fn assume(config: &SdkConfig, role_arn: &str) -> SdkConfig {
-    let role = AssumeRoleProvider::builder(role_arn).session_name("tailrace").configure(config).build().await;
+/// The same settings, signing as `role_arn`, which the present credentials must be allowed to assume; `external_id` is
+/// what the role's owner asks for.
+pub async fn assume(config: &SdkConfig, role_arn: &str, external_id: Option<&str>) -> SdkConfig {
+    let mut role = AssumeRoleProvider::builder(role_arn).session_name("tailrace").configure(config);
+    if let Some(external_id) = external_id {
+        role = role.external_id(external_id);
+    }
+    let role = role.build().await;
     config.to_builder().credentials_provider(SharedCredentialsProvider::new(role)).build()
 }
 
