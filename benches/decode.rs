@@ -80,6 +80,19 @@ fn write_image(values: &std::collections::HashMap<String, AttributeValue>, out: 
     out.push('}');
 }
 
+/// An image as the service's JSON.
+pub(crate) fn image_text(values: &std::collections::HashMap<String, AttributeValue>) -> String {
+    let mut out = String::new();
+    write_image(values, &mut out);
+    out
+}
+
+/// A stream and a client that are answered with this body.
+pub(crate) fn canned(body: &Bytes) -> (DynamoStream, Client) {
+    let config = config(body);
+    (DynamoStream::new(&config, "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/1"), Client::new(&config))
+}
+
 fn digests(changes: &[Change]) -> u128 {
     let images = changes.iter().flat_map(|change| change.new_image.iter().chain(&change.old_image));
     images.fold(0, |sum: u128, image| sum.wrapping_add(digest::image(image.as_str()).unwrap()))
@@ -89,9 +102,7 @@ pub(crate) fn run(runtime: &Runtime) {
     let mut traffic = Traffic::new(600);
     traffic.pages(2 * 425);
     let page: RawPage = traffic.pages(425).remove(0);
-    let config = config(&page.body);
-    let stream = DynamoStream::new(&config, "arn:aws:dynamodb:eu-west-1:111122223333:table/orders/stream/1");
-    let client = Client::new(&config);
+    let (stream, client) = canned(&page.body);
     let changes = decode::page(&page, &keys()).unwrap().changes;
     assert!(changes.len() == 425 && changes.iter().all(|change| change.key.is_some()));
     let mb = page.body.len() as f64 / 1e6;

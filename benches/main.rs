@@ -8,6 +8,7 @@ mod commit;
 mod decode;
 mod encode;
 mod fold;
+mod pipeline;
 mod replay;
 mod support;
 
@@ -16,9 +17,10 @@ use tokio::runtime::{Builder, Runtime};
 /// One table of ways, or a few.
 type Bench = fn(&Runtime);
 
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("decode", decode::run),
     ("encode", encode::run),
+    ("pipeline", pipeline::run),
     ("fold", fold::run),
     ("commit", commit::run),
     ("replay", replay::run),
