@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::image::{ImageError, attributes};
+use super::image::{Attribute, ImageError, attributes};
 use super::{Text, canonical};
 
 /// The type of a key attribute.
@@ -87,7 +87,10 @@ impl ItemKey {
     /// # Errors
     /// [`ImageError::Key`] for an absent attribute or one of another type; others for what cannot be read.
     pub fn from_image(schema: &KeySchema, json: &str) -> Result<Self, ImageError> {
-        let attributes = attributes(json)?;
+        Self::from_attributes(schema, &attributes(json)?)
+    }
+
+    fn from_attributes(schema: &KeySchema, attributes: &[Attribute<'_>]) -> Result<Self, ImageError> {
         let mut values = schema.0.iter().map(|key| {
             let (_, value) = attributes.iter().find(|(name, _)| *name == key.name).ok_or(ImageError::Key)?;
             KeyValue::from_json(key.kind, value.get())
@@ -102,10 +105,11 @@ impl ItemKey {
     /// # Errors
     /// As [`from_image`](Self::from_image); also for an attribute that is not of the key.
     pub fn from_keys_json(schema: &KeySchema, json: &str) -> Result<Self, ImageError> {
-        if attributes(json)?.len() != schema.0.len() {
+        let attributes = attributes(json)?;
+        if attributes.len() != schema.0.len() {
             return Err(ImageError::Key);
         }
-        Self::from_image(schema, json)
+        Self::from_attributes(schema, &attributes)
     }
 }
 

@@ -1,23 +1,35 @@
 //! A piece of UTF-8 that shares its bytes with the page it came from.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 /// UTF-8 text; cloning it copies no bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Text(Bytes);
+pub struct Text(ByteString);
 
 impl Text {
+    /// A whole page, if it is UTF-8; parts of it are not looked at again.
+    #[must_use]
+    pub fn whole(page: Bytes) -> Option<Self> {
+        ByteString::try_from(page).ok().map(Self)
+    }
+
+    /// The slice of it that `part` (a borrow out of it) points to.
+    #[must_use]
+    pub fn slice_ref(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
+    }
+
     /// The slice of `page` that `part` (a borrow out of `page`) points to.
     #[must_use]
     pub fn slice_of(page: &Bytes, part: &str) -> Self {
-        Self(page.slice_ref(part.as_bytes()))
+        Self::whole(page.slice_ref(part.as_bytes())).unwrap_or_default()
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Every constructor takes a `str`, so this never falls back; `unsafe` is not worth 4 % here.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 
     /// Length in bytes.
@@ -35,13 +47,13 @@ impl Text {
 
 impl From<String> for Text {
     fn from(text: String) -> Self {
-        Self(Bytes::from(text))
+        Self(ByteString::from(text))
     }
 }
 
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
-        Self(Bytes::copy_from_slice(text.as_bytes()))
+        Self(ByteString::from(text))
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{RawPage, ShardIterator, SourceError};
-use crate::change::{Change, ChangeKind, ItemKey, KeySchema, Second, Sequence, Text};
+use crate::change::{Change, ChangeKind, ItemKey, KeySchema, Micros, Second, Sequence, Text};
 use crate::platform::aws::ServiceError;
 use crate::platform::bugs::{Bug, planted};
 
@@ -26,9 +25,10 @@ pub struct Page {
 
 /// The members of a response that we read.
 #[derive(Deserialize)]
-struct Response<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Option<Vec<&'a RawValue>>,
+#[serde(bound(deserialize = "R: Deserialize<'de>"))]
+struct Response<'a, R> {
+    #[serde(rename = "Records")]
+    records: Option<Vec<R>>,
     #[serde(borrow, rename = "NextShardIterator", default)]
     next: Option<Cow<'a, str>>,
 }
@@ -71,15 +71,13 @@ struct Body<'a> {
 /// [`ServiceError::Malformed`] for a body that is cut, lacks `Records`, or holds a record without a readable
 /// sequence number, which could not be placed.
 pub fn page(raw: &RawPage, keys: &KeySchema) -> Result<Page, SourceError> {
-    let text = std::str::from_utf8(&raw.body).map_err(|error| malformed(&error))?;
-    let response: Response<'_> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
-    let records = match response.records {
-        None if planted(Bug::NoRecordsEndsShard) => vec![],
-        records => records.ok_or_else(|| malformed(&"it has no Records"))?,
-    };
-    let reader = Reader { body: &raw.body, keys, at: raw.at };
-    let changes = records.into_iter().map(|record| reader.change(record)).collect::<Result<_, _>>()?;
-    Ok(Page { changes, next: response.next.map(|next| ShardIterator(next.into_owned())), at: raw.at })
+    let body = Text::whole(raw.body.clone()).ok_or_else(|| malformed(&"it is not UTF-8"))?;
+    let reader = Reader { body: &body, keys, at: raw.at };
+    // Nearly every page holds known records only, and is read in one go; any other is read again, record by record.
+    match reader.known_page() {
+        Some(page) => Ok(page),
+        None => reader.page(),
+    }
 }
 
 fn malformed(why: &dyn std::fmt::Display) -> SourceError {
@@ -88,27 +86,54 @@ fn malformed(why: &dyn std::fmt::Display) -> SourceError {
 
 /// What the records of one page share.
 struct Reader<'a> {
-    body: &'a Bytes,
+    body: &'a Text,
     keys: &'a KeySchema,
     at: Second,
 }
 
+/// What a record says beside what happened to the item.
+struct Frame {
+    sequence: Sequence,
+    changed_at: Option<Micros>,
+    key: Option<ItemKey>,
+    event_id: Option<Text>,
+    size_bytes: Option<i64>,
+    actor: Option<Text>,
+}
+
 impl Reader<'_> {
+    /// The page, if every record of it is known.
+    fn known_page(&self) -> Option<Page> {
+        let response: Response<'_, Record<'_>> = serde_json::from_str(self.body.as_str()).ok()?;
+        let known = |record: Record<'_>| self.known(&record, self.frame(&record).ok()?);
+        let changes = response.records?.into_iter().map(known).collect::<Option<_>>()?;
+        Some(self.of(changes, response.next))
+    }
+
+    fn page(&self) -> Result<Page, SourceError> {
+        let response: Response<'_, &RawValue> =
+            serde_json::from_str(self.body.as_str()).map_err(|error| malformed(&error))?;
+        let records = match response.records {
+            None if planted(Bug::NoRecordsEndsShard) => vec![],
+            records => records.ok_or_else(|| malformed(&"it has no Records"))?,
+        };
+        let changes = records.into_iter().map(|record| self.change(record)).collect::<Result<_, _>>()?;
+        Ok(self.of(changes, response.next))
+    }
+
+    fn of(&self, changes: Vec<Change>, next: Option<Cow<'_, str>>) -> Page {
+        Page { changes, next: next.map(|next| ShardIterator(next.into_owned())), at: self.at }
+    }
+
     fn change(&self, raw: &RawValue) -> Result<Change, SourceError> {
         let record: Record<'_> =
             serde_json::from_str(raw.get()).map_err(|error| malformed(&format_args!("a record: {error}")))?;
-        let body = record.dynamodb.as_ref().ok_or_else(|| malformed(&"a record without `dynamodb`"))?;
-        let sequence = body
-            .sequence
-            .and_then(string)
-            .and_then(|text| Sequence::parse(&text).ok())
-            .ok_or_else(|| malformed(&"a record without a readable SequenceNumber"))?;
-        let key = body.keys.and_then(|keys| ItemKey::from_keys_json(self.keys, keys.get()).ok());
-        let changed_at = body.changed_at.and_then(|stamp| stamp::micros(stamp.get()));
-        let event_id = record.event_id.and_then(|id| self.string(id));
-        let size_bytes = body.size_bytes.and_then(|size| size.get().parse().ok());
-        let actor = record.user_identity.map(|actor| self.text(actor));
-        let unknown = Change {
+        let frame = self.frame(&record)?;
+        if let Some(known) = self.known(&record, frame) {
+            return Ok(known);
+        }
+        let Frame { sequence, changed_at, key, event_id, size_bytes, actor } = self.frame(&record)?;
+        Ok(Change {
             sequence,
             kind: ChangeKind::Unknown,
             // Without a stamp the page's own time stands in: it is never below the change's.
@@ -121,25 +146,58 @@ impl Reader<'_> {
             old_image: None,
             new_digest: None,
             old_digest: None,
+        })
+    }
+
+    fn frame(&self, record: &Record<'_>) -> Result<Frame, SourceError> {
+        let body = record.dynamodb.as_ref().ok_or_else(|| malformed(&"a record without `dynamodb`"))?;
+        let sequence = body
+            .sequence
+            .and_then(string)
+            .and_then(|text| Sequence::parse(&text).ok())
+            .ok_or_else(|| malformed(&"a record without a readable SequenceNumber"))?;
+        Ok(Frame {
+            sequence,
+            changed_at: body.changed_at.and_then(|stamp| stamp::micros(stamp.get())),
+            key: body.keys.and_then(|keys| ItemKey::from_keys_json(self.keys, keys.get()).ok()),
+            event_id: record.event_id.and_then(|id| self.string(id)),
+            size_bytes: body.size_bytes.and_then(|size| size.get().parse().ok()),
+            actor: record.user_identity.map(|actor| self.text(actor)),
+        })
+    }
+
+    /// The change, if its kind is known, it has a time, and its images and key can be read.
+    fn known(&self, record: &Record<'_>, frame: Frame) -> Option<Change> {
+        let body = record.dynamodb.as_ref()?;
+        let kind = record.event_name.and_then(string).and_then(|word| ChangeKind::from_word(&word))?;
+        if kind == ChangeKind::Unknown {
+            return None;
+        }
+        let Frame { sequence, changed_at, key, event_id, size_bytes, actor } = frame;
+        let change = Change {
+            sequence,
+            kind,
+            changed_at: changed_at?,
+            key,
+            event_id,
+            size_bytes,
+            actor,
+            new_image: body.new_image.map(|image| self.text(image)),
+            old_image: body.old_image.map(|image| self.text(image)),
+            new_digest: None,
+            old_digest: None,
         };
-        let kind = record.event_name.and_then(string).and_then(|word| ChangeKind::from_word(&word));
-        let Some(kind) = kind.filter(|kind| *kind != ChangeKind::Unknown && changed_at.is_some()) else {
-            return Ok(unknown);
-        };
-        let new_image = body.new_image.map(|image| self.text(image));
-        let old_image = body.old_image.map(|image| self.text(image));
-        let change = Change { kind, new_image, old_image, ..unknown.clone() };
-        Ok(change.with_digests().unwrap_or(unknown))
+        change.with_digests().ok()
     }
 
     fn text(&self, raw: &RawValue) -> Text {
-        Text::slice_of(self.body, raw.get())
+        self.body.slice_ref(raw.get())
     }
 
     /// The content of a JSON string; a slice of the page where nothing is escaped.
     fn string(&self, raw: &RawValue) -> Option<Text> {
         string(raw).map(|content| match content {
-            Cow::Borrowed(part) => Text::slice_of(self.body, part),
+            Cow::Borrowed(part) => self.body.slice_ref(part),
             Cow::Owned(text) => Text::from(text),
         })
     }

@@ -1,5 +1,7 @@
 //! Pages as the service sends them, and as it should not.
 
+use bytes::Bytes;
+
 use super::*;
 use crate::change::{KeyAttribute, KeyType, Micros};
 use crate::platform::aws::ServiceError;
