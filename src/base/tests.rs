@@ -313,7 +313,7 @@ async fn a_stream_that_is_turned_off_before_the_base_is_complete_spoils_it_at_on
     ];
     world.commit(actions).await;
     let spoilt = clock::within(Duration::from_secs(30), base).await.expect("it would wait for ever").unwrap();
-    assert!(matches!(spoilt, Err(BaseError::Spoilt(unknown)) if unknown.cause == Cause::StreamOff));
+    assert!(matches!(spoilt, Err(BaseError::Spoilt(unknown)) if unknown.cause == Cause::StreamOff { reason: None }));
     assert_eq!(world.found().await.intents.len(), 0);
 }
 

@@ -13,17 +13,12 @@ use super::report::{CaptureSummary, Ended, Progress};
 use super::start::{self, Birth};
 use super::uploader::Uploader;
 use crate::change::{Second, ShardId};
-use crate::manifest::action::CoverageEnded;
+use crate::manifest::action::{CoverageEnded, STREAM_DISABLED, TABLE_DELETED};
 use crate::manifest::{Action, BaseCommitted, Definition, EpochStarted};
 use crate::platform::aws::ServiceError;
 use crate::platform::clock::sleep;
 use crate::shard::table::{StreamFacts, TableError};
 use crate::shard::{Listing, SourceError, StreamSource, StreamStatus};
-
-/// Why coverage ends when a stream has been read out and no other is there.
-const STREAM_DISABLED: &str = "stream_disabled";
-/// The same where the table is gone.
-const TABLE_DELETED: &str = "table_deleted";
 
 /// How often in a row a stream must be missing before it counts as gone.
 const MISSING: u32 = 3;

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::archive::Opened;
-use crate::change::Second;
-use crate::manifest::{BaseKind, Manifest, Unknown, unknown};
+use crate::change::{Second, TableIdentity};
+use crate::manifest::{BaseKind, Cause, Manifest, Unknown, unknown};
 use crate::replay::{Options, Point, plan};
 
 /// What one timeline covers.
@@ -31,10 +31,24 @@ pub(super) struct Coverage {
     /// Why coverage ended, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+    /// The table that has its name now: it was deleted and made anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_anew: Option<MadeAnew>,
     /// Times of which something is unknown, the time before the first change left out.
     pub gaps: Vec<Unknown>,
     /// Snapshots of the table.
     pub snapshots: Vec<Snapshot>,
+}
+
+/// A later table of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct MadeAnew {
+    /// `account/region/name@id`
+    pub table: String,
+    /// Its stream was turned on at this time.
+    pub since: Second,
+    /// Whether the stream of the table before it was read to its end.
+    pub read_to_end: bool,
 }
 
 /// A base, in short.
@@ -52,7 +66,13 @@ pub(super) struct Snapshot {
 }
 
 impl Coverage {
-    pub(super) fn of(opened: &Opened) -> Self {
+    /// Of each, in the same order.
+    pub(super) fn of_all(opened: &[Opened]) -> Vec<Self> {
+        let of = |one: &Opened| Self { made_anew: made_anew(one, opened), ..Self::of(one) };
+        opened.iter().map(of).collect()
+    }
+
+    fn of(opened: &Opened) -> Self {
         let manifest = &opened.manifest;
         let all = unknown::all(manifest);
         let snapshot = |base: &crate::manifest::Base| Snapshot {
@@ -72,10 +92,26 @@ impl Coverage {
             live: manifest.coverage_ended.is_none()
                 && manifest.epochs.values().any(|epoch| epoch.border_from.is_none()),
             ended: manifest.coverage_ended.clone(),
+            made_anew: None,
             gaps: all.into_iter().filter(|unknown| unknown.from > Second(i64::MIN)).collect(),
             snapshots: manifest.bases.iter().map(snapshot).collect(),
         }
     }
+}
+
+/// The next table with the name of `one`, by the times when their streams were turned on.
+fn made_anew(one: &Opened, all: &[Opened]) -> Option<MadeAnew> {
+    let name = |opened: &Opened| {
+        let TableIdentity { account, region, name, .. } = opened.table.clone();
+        (account, region, name)
+    };
+    let on = |opened: &Opened| opened.manifest.epochs.values().next().map(|first| first.started.created);
+    let mine = on(one)?;
+    let later = all.iter().filter(|other| name(other) == name(one));
+    let later = later.filter_map(|other| Some((on(other)?, other))).filter(|(since, _)| *since > mine);
+    let (since, next) = later.min_by_key(|(since, _)| *since)?;
+    let read_to_end = one.manifest.open_epoch().is_none();
+    Some(MadeAnew { table: next.table.to_string(), since, read_to_end })
 }
 
 /// The first time that a replay answers for: only where something begins or ends can the answer change.
@@ -89,6 +125,23 @@ fn restorable_from(manifest: &Manifest, all: &[Unknown]) -> Option<Second> {
 
 fn serves(manifest: &Manifest, at: Second) -> bool {
     plan(manifest, Point::at(at), &Options::default()).is_ok()
+}
+
+impl Coverage {
+    /// What became of the last stream, if no other is archived.
+    pub(super) fn over(&self) -> Option<&Unknown> {
+        self.gaps.last().filter(|unknown| matches!(unknown.cause, Cause::StreamOff { .. }))
+    }
+}
+
+impl fmt::Display for MadeAnew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the table was made anew: since {} its name belongs to {}", self.since, self.table)?;
+        if self.read_to_end {
+            return Ok(());
+        }
+        f.write_str("; its own last changes may not be archived, for its stream was not read to its end")
+    }
 }
 
 /// A time, or that there is none yet.
@@ -123,6 +176,9 @@ impl fmt::Display for Coverage {
         for gap in &self.gaps {
             writeln!(f, "  {gap}")?;
         }
-        self.ended.as_ref().map_or(Ok(()), |reason| writeln!(f, "  coverage ended      {reason}"))
+        if let Some(reason) = &self.ended {
+            writeln!(f, "  coverage ended      {}", reason.replace('_', " "))?;
+        }
+        self.made_anew.as_ref().map_or(Ok(()), |anew| writeln!(f, "  {anew}"))
     }
 }

@@ -23,8 +23,8 @@ pub(super) async fn run(context: &Context, args: &List) -> Result<(), Failure> {
     let name = args.table.as_deref().map(str::parse::<TableName>).transpose()?;
     let archive = context.archive().await?;
     let opened = archive.open_all(name.as_ref()).await?;
-    for timeline in &opened {
-        context.out.result("table", &Coverage::of(timeline));
+    for coverage in Coverage::of_all(&opened) {
+        context.out.result("table", &coverage);
     }
     context.out.summary(&Summary { timelines: opened.len() });
     whole(&opened)

@@ -184,7 +184,7 @@ fn usage(error: &dyn std::fmt::Display, option: &str, next: &str) -> Failure {
 async fn pick(archive: &Archive, name: &TableName, asked: &Asked) -> Result<Opened, Failure> {
     let mut opened = archive.open_all(Some(name)).await?;
     if opened.len() > 1 {
-        let described = opened.iter().map(|one| one_line(&Coverage::of(one))).collect::<Vec<_>>();
+        let described = Coverage::of_all(&opened).iter().map(one_line).collect::<Vec<_>>();
         opened.retain(|one| covers(one, asked));
         if opened.len() != 1 {
             return Err(ambiguous(name, &described));
@@ -224,9 +224,9 @@ async fn plan(
         let planned =
             point.and_then(|point| replay::plan(&timeline.manifest, point, &options).map_err(ReplayError::from));
         match planned {
-            Err(ReplayError::Refused(Refusal::NotCovered { stream_off, .. })) => match timeline.cut_short() {
+            Err(ReplayError::Refused(Refusal::NotCovered { ref over, .. })) => match timeline.cut_short() {
                 Some(cut_short) => return Err(cut_short),
-                None if args.wait && !stream_off => {}
+                None if args.wait && over.is_none() => {}
                 None => return planned.map_err(|error| error.to_failure(place)),
             },
             planned => return planned.map_err(|error| error.to_failure(place)),

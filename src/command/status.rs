@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::archive::whole;
-use super::coverage::{Coverage, Until};
+use super::coverage::{Coverage, MadeAnew, Until};
 use super::gaps;
 use super::table::TableName;
 use crate::change::Second;
@@ -16,6 +16,8 @@ use crate::config::StatusConfig;
 use crate::config::raw::StatusOptions;
 use crate::config::unit::Length;
 use crate::failure::{Exit, Failure};
+use crate::manifest::action::TABLE_DELETED;
+use crate::manifest::{Cause, Unknown};
 use crate::platform::clock;
 
 /// The service keeps a record for this long.
@@ -38,11 +40,18 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<(), Failure>
     let now = clock::wall();
     let mut judged = Vec::new();
     let opened = archive.open_all(name.as_ref()).await?;
-    for timeline in &opened {
-        let mut state = TableStatus::of(Coverage::of(timeline), now, config, name.is_some());
+    for (timeline, coverage) in opened.iter().zip(Coverage::of_all(&opened)) {
+        let mut state = TableStatus::of(coverage, now, config, name.is_some());
         state.alarm = gaps::open(&timeline.manifest);
-        context.out.result("status", &state);
         judged.push(state);
+    }
+    judged.sort_by_key(TableStatus::standing);
+    for state in &judged {
+        if judged.len() == 1 {
+            context.out.result("status", state);
+        } else {
+            context.out.result("status", &Line(state));
+        }
     }
     let behind: Vec<&str> = judged.iter().filter(|state| state.too_old).map(|state| state.table.as_str()).collect();
     context.out.summary(&Summary { tables: judged.len(), behind: behind.len() });
@@ -77,6 +86,11 @@ struct TableStatus {
     alarm: Vec<String>,
     restorable_from: Option<Second>,
     too_old: bool,
+    /// What became of the stream, where none is archived any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over: Option<Unknown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_anew: Option<MadeAnew>,
 }
 
 impl TableStatus {
@@ -89,6 +103,8 @@ impl TableStatus {
             behind_seconds: behind,
             seconds_left: behind.filter(|_| coverage.live).map(|behind| KEPT - behind),
             too_old: too_old && (coverage.live || named),
+            over: coverage.over().cloned(),
+            made_anew: coverage.made_anew,
             table: coverage.table,
             closed_through: coverage.closed_through,
             proven_through: coverage.proven_through,
@@ -109,8 +125,14 @@ impl fmt::Display for TableStatus {
         match self.seconds_left {
             Some(left) if left > 0 => writeln!(f, "  the service keeps what is missing for {} more", span(left))?,
             Some(_) => writeln!(f, "  the service has begun to drop what is missing: start `tailrace capture` now")?,
-            None if !self.live => writeln!(f, "  no stream of this table is being archived")?,
+            None if !self.live && self.over.is_none() => writeln!(f, "  no stream of this table is being archived")?,
             None => {}
+        }
+        if let Some(over) = &self.over {
+            writeln!(f, "  {over}")?;
+        }
+        if let Some(anew) = &self.made_anew {
+            writeln!(f, "  {anew}")?;
         }
         if self.gaps > 0 {
             writeln!(f, "  {} gaps: `tailrace gaps list` prints them", self.gaps)?;
@@ -119,6 +141,69 @@ impl fmt::Display for TableStatus {
             writeln!(f, "  ALARM: changes were lost, and nobody has dealt with it: gap {}", self.alarm.join(", "))?;
         }
         Ok(())
+    }
+}
+
+/// How much a table needs somebody: what needs it most comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// Changes were lost.
+    Lost,
+    /// Later than allowed, or so late that the service drops changes.
+    Late,
+    /// Its stream is off, and nothing says that this is as it should be.
+    Off,
+    /// None.
+    None,
+    /// The table is gone.
+    Gone,
+}
+
+impl Trouble {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Lost => "LOST",
+            Self::Late => "LATE",
+            Self::Off => "OFF",
+            Self::None => "ok",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl TableStatus {
+    fn trouble(&self) -> Trouble {
+        let deleted = |over: &Unknown| matches!(&over.cause, Cause::StreamOff { reason: Some(reason) } if reason == TABLE_DELETED);
+        match self {
+            _ if !self.alarm.is_empty() => Trouble::Lost,
+            _ if self.too_old || self.seconds_left.is_some_and(|left| left <= 0) => Trouble::Late,
+            _ if self.made_anew.is_some() || self.over.as_ref().is_some_and(deleted) => Trouble::Gone,
+            _ if self.live => Trouble::None,
+            _ => Trouble::Off,
+        }
+    }
+
+    /// By trouble, the latest first.
+    fn standing(&self) -> (Trouble, i64, String) {
+        (self.trouble(), -self.behind_seconds.unwrap_or(i64::MAX), self.table.clone())
+    }
+}
+
+/// One of many tables.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Line<'a>(&'a TableStatus);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0;
+        let age = state.behind_seconds.map(|seconds| format!(", {} ago", span(seconds))).unwrap_or_default();
+        write!(f, "{:4}  {}  up to {}{age}", state.trouble().words(), state.table, Until(state.closed_through))?;
+        match state.gaps {
+            0 => Ok(()),
+            1 => f.write_str(", 1 gap"),
+            gaps => write!(f, ", {gaps} gaps"),
+        }
     }
 }
 
@@ -140,5 +225,74 @@ struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.tables == 0 { f.write_str("nothing is archived here yet") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::action::STREAM_DISABLED;
+
+    fn status(table: &str, change: impl FnOnce(&mut TableStatus)) -> TableStatus {
+        let mut status = TableStatus {
+            table: table.to_owned(),
+            closed_through: Some(Second(0)),
+            proven_through: None,
+            behind_seconds: Some(60),
+            seconds_left: Some(KEPT - 60),
+            live: true,
+            gaps: 0,
+            alarm: vec![],
+            restorable_from: None,
+            too_old: false,
+            over: None,
+            made_anew: None,
+        };
+        change(&mut status);
+        status
+    }
+
+    fn ended(status: &mut TableStatus, reason: &str) {
+        let cause = Cause::StreamOff { reason: Some(reason.to_owned()) };
+        (status.live, status.seconds_left) = (false, None);
+        status.over = Some(Unknown { from: Second(1), to: Second(i64::MAX), cause });
+    }
+
+    #[test]
+    fn what_needs_somebody_most_comes_first() {
+        let mut all = [
+            status("deleted", |one| ended(one, TABLE_DELETED)),
+            status("well", |_| {}),
+            status("well-but-later", |one| one.behind_seconds = Some(90)),
+            status("off", |one| ended(one, STREAM_DISABLED)),
+            status("trimmed", |one| one.seconds_left = Some(0)),
+            status("lost", |one| one.alarm = vec!["4.0".to_owned()]),
+            status("anew", |one| {
+                ended(one, STREAM_DISABLED);
+                one.made_anew = Some(MadeAnew { table: "other".to_owned(), since: Second(5), read_to_end: true });
+            }),
+        ];
+        all.sort_by_key(TableStatus::standing);
+        let told: Vec<String> = all.iter().map(|one| Line(one).to_string()).collect();
+        let heads: Vec<Vec<&str>> = told.iter().map(|line| line.split_whitespace().take(2).collect()).collect();
+        assert_eq!(
+            heads,
+            [
+                ["LOST", "lost"],
+                ["LATE", "trimmed"],
+                ["OFF", "off"],
+                ["ok", "well-but-later"],
+                ["ok", "well"],
+                ["gone", "anew"],
+                ["gone", "deleted"]
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_of_many_and_the_whole_of_one_are_the_same_to_a_machine() {
+        let one = status("off", |one| ended(one, STREAM_DISABLED));
+        assert_eq!(serde_json::to_value(Line(&one)).unwrap(), serde_json::to_value(&one).unwrap());
+        assert!(one.to_string().contains("the stream is off since"), "{one}");
     }
 }

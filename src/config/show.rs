@@ -1,5 +1,7 @@
 //! Every setting with its value and where the value comes from.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::file::Loaded;
@@ -30,7 +32,9 @@ pub fn rows(
     let given = flatten(given)?;
     let file = flatten(&loaded.file)?;
     let defaults = flatten(&limits::defaults())?;
-    let mut keys: Vec<&String> = given.keys().collect();
+    // A list of sections, `[[source]]`, is shown where there is one.
+    let keys: BTreeSet<&String> = given.keys().chain(file.keys()).collect();
+    let mut keys: Vec<&String> = keys.into_iter().collect();
     keys.sort_by_key(|key| (key.contains('.'), *key));
     let show = |key: &String| match (given.get(key), file.get(key)) {
         (Some(value), _) if !value.is_null() => {
@@ -81,6 +85,8 @@ mod tests {
         loaded.file.capture.settle = Some("90s".parse().unwrap());
         loaded.file.capture.flush_age = Some("30s".parse().unwrap());
         loaded.lines.insert("capture.flush_age".to_owned(), 7);
+        loaded.file.sources = vec![crate::config::raw::SourceOptions::default()];
+        loaded.lines.insert("source".to_owned(), 9);
         let rows = rows(&given, &loaded, |name| format!("--{name}")).unwrap();
         let find = |key: &str| rows.iter().find(|row| row.key == key).unwrap();
         assert_eq!(
@@ -88,6 +94,7 @@ mod tests {
             (Some("70s"), "--settle")
         );
         assert_eq!(find("capture.flush_age").origin, "t.toml:7");
+        assert_eq!(find("source").origin, "t.toml:9");
         assert_eq!((find("base.slack").value.as_str(), find("base.slack").origin.as_str()), (Some("15m"), "default"));
         assert!(find("archive").value.is_null());
     }

@@ -357,6 +357,13 @@ pub struct Collect {
     pub paths: Vec<String>,
 }
 
+/// `coverage_ended`: the table is gone.
+pub const TABLE_DELETED: &str = "table_deleted";
+/// `coverage_ended`: its stream is off.
+pub const STREAM_DISABLED: &str = "stream_disabled";
+/// `coverage_ended`: nobody means it any more.
+pub const UNSELECTED: &str = "unselected";
+
 /// `coverage_ended`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

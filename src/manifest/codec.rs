@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::action::{Action, CoverageEnded, Need};
+use super::action::{Action, CoverageEnded, Need, STREAM_DISABLED, TABLE_DELETED, UNSELECTED};
 
 /// What each of our actions asks.
 const NEEDS: &[(&str, Need)] = &[
@@ -32,7 +32,7 @@ const NEEDS: &[(&str, Need)] = &[
     ("coverage_ended", Need::None),
 ];
 /// Why coverage may end.
-const ENDS: [&str; 3] = ["table_deleted", "stream_disabled", "unselected"];
+const ENDS: [&str; 3] = [TABLE_DELETED, STREAM_DISABLED, UNSELECTED];
 
 fn need_of(name: &str) -> Option<Need> {
     NEEDS.iter().find(|(known, _)| *known == name).map(|(_, need)| *need)

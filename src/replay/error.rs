@@ -87,8 +87,8 @@ fn refused(refusal: &Refusal) -> (Exit, String) {
     match refusal {
         Refusal::NothingArchived => (Exit::OutsideCoverage, "start `tailrace capture` for this table".to_owned()),
         Refusal::BeforeCoverage { begins, .. } => (Exit::OutsideCoverage, format!("choose a time from {begins} on")),
-        Refusal::NotCovered { covered: Some(covered), stream_off: true, .. } => {
-            (Exit::OutsideCoverage, format!("the stream is off since: choose a time up to {covered}"))
+        Refusal::NotCovered { covered: Some(covered), over: Some(_), .. } => {
+            (Exit::OutsideCoverage, format!("choose a time up to {covered}"))
         }
         Refusal::NotCovered { covered: Some(covered), .. } => {
             (Exit::OutsideCoverage, format!("choose a time up to {covered}, or wait for it with --wait"))

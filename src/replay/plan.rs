@@ -103,7 +103,7 @@ pub enum Refusal {
         begins: Second,
     },
     /// The point lies after what the archive can answer for. Capture may still reach it unless the stream is off.
-    #[error("{asked} is not covered yet: the archive is {} up to {}", .watermark.words(), OrNever(*.covered))]
+    #[error("{asked} is not covered yet: the archive is {} up to {}{}", .watermark.words(), OrNever(*.covered), Since(.over))]
     NotCovered {
         /// The point's second.
         asked: Second,
@@ -111,8 +111,8 @@ pub enum Refusal {
         covered: Option<Second>,
         /// By which watermark.
         watermark: Watermark,
-        /// The stream is off, so waiting does not help.
-        stream_off: bool,
+        /// What became of the last stream, if no other is archived: waiting does not help.
+        over: Option<Unknown>,
     },
     /// A gap makes the image at the point unknown.
     #[error("the image at {asked} is unknown: {unknown}")]
@@ -140,6 +140,14 @@ impl fmt::Display for OrNever {
             Some(second) => second.fmt(f),
             None => f.write_str("no time yet"),
         }
+    }
+}
+
+struct Since<'a>(&'a Option<Unknown>);
+
+impl fmt::Display for Since<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |unknown| write!(f, "; {unknown}"))
     }
 }
 
@@ -246,8 +254,9 @@ fn covered(manifest: &Manifest, point: &Point, watermark: Watermark) -> Result<S
     match reached {
         Some(reached) if asked <= reached || (point.latest && watermark == Watermark::Closed) => Ok(reached),
         covered => {
-            let stream_off = manifest.epochs.values().all(|epoch| epoch.border_from.is_some());
-            Err(Refusal::NotCovered { asked, covered, watermark, stream_off })
+            let over =
+                unknown::all(manifest).into_iter().find(|unknown| matches!(unknown.cause, Cause::StreamOff { .. }));
+            Err(Refusal::NotCovered { asked, covered, watermark, over })
         }
     }
 }
@@ -338,7 +347,7 @@ impl Refusal {
     #[must_use]
     pub const fn gap(&self) -> Option<&Unknown> {
         match self {
-            Self::Gap { unknown, .. } if !matches!(unknown.cause, Cause::StreamOff) => Some(unknown),
+            Self::Gap { unknown, .. } if !matches!(unknown.cause, Cause::StreamOff { .. }) => Some(unknown),
             _ => None,
         }
     }

@@ -88,6 +88,13 @@ async fn row_30_a_table_made_anew_under_its_name_is_another_timeline_and_the_fir
         dynamo.client.delete_table().table_name("orders").send().await.unwrap();
     }
     let [first, second] = &timelines[..] else { panic!("two timelines: {timelines:?}") };
+    let listed = shell.run(&["list"]).await;
+    assert_eq!(listed.is(0).out.matches("the table was made anew: since").count(), 1, "{listed}");
+    assert!(listed.out.contains(&format!("its name belongs to {second}")), "{listed}");
+    assert!(listed.out.contains("not read to its end"), "no capture ran when it was deleted: {listed}");
+    let status = shell.run(&["status"]).await;
+    let gone = status.is(0).out.lines().find(|line| line.contains(first.as_str()));
+    assert!(gone.is_some_and(|line| line.starts_with("gone")), "{status}");
     let of = |table| ["replay", "--table", table, "--at", "latest", "--into", "file:out.jsonl"];
     shell.refuses(&of("orders"), Exit::Usage, &[first, second]).await;
     shell.run(&of(first)).await.is(0);
@@ -138,7 +145,9 @@ async fn a_stream_that_is_turned_off_is_drained_and_then_told() {
     let listed = shell.run(&["list"]).await;
     assert!(listed.is(0).out.contains("coverage ended") && listed.out.contains("gap "), "{listed}");
     let later = ["replay", "--table", "orders", "--at", "2096-01-01T00:00:00Z", "--wait", "--into", "file:out.jsonl"];
-    shell.refuses(&later, Exit::OutsideCoverage, &["stream is off since"]).await;
+    shell.refuses(&later, Exit::OutsideCoverage, &["stream is off since", "are not archived"]).await;
+    let status = shell.run(&["status"]).await;
+    assert!(status.is(0).out.contains("the stream is off since"), "{status}");
     let latest = ["replay", "--table", "orders", "--at", "latest", "--into", "file:out.jsonl"];
     let ended = shell.run(&latest).await;
     assert!(ended.is(0).out.contains("likely complete up to"), "{ended}");
@@ -150,6 +159,13 @@ async fn a_stream_that_is_turned_off_is_drained_and_then_told() {
     put(&dynamo, "orders", "a", "3").await;
     capture.signal("TERM");
     capture.end().await.is(0);
+    let listed = shell.run(&["list", "--json"]).await;
+    let gaps = listed.is(0).lines()[0]["gaps"].clone();
+    let restart = gaps.as_array().unwrap().iter().find(|gap| gap["kind"] == "stream_restart");
+    let restart = restart.unwrap_or_else(|| panic!("{listed}"));
+    let inside = restart["from"].as_str().unwrap();
+    let between = ["replay", "--table", "orders", "--at", inside, "--into", "file:between.jsonl"];
+    shell.refuses(&between, Exit::Gap, &["somebody turned the stream off"]).await;
 }
 
 /// Captures until the table's first changes are committed.
