@@ -182,7 +182,7 @@ async fn serve(service: Arc<Mutex<Reluctant>>) -> String {
 }
 
 #[tokio::test]
-async fn unprocessed_and_throttled_puts_are_sent_until_all_are_taken() {
+async fn row_04_unprocessed_and_throttled_puts_are_sent_until_all_are_taken() {
     let service = Arc::new(Mutex::new(Reluctant::default()));
     let endpoint = serve(Arc::clone(&service)).await;
     let client = Client::new(&config(&endpoint, "us-east-1"));

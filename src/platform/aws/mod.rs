@@ -97,8 +97,11 @@ pub async fn check(config: &SdkConfig) -> Result<(), Failure> {
     if config.region().is_none() && config.endpoint_url().is_none() {
         return Err(missing("no AWS region is set".to_owned(), "set AWS_REGION, or a region in the profile"));
     }
-    let next = "sign in (`aws sso login`), set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
-                the machine a role";
+    let profile = std::env::var("AWS_PROFILE").map(|name| format!(" --profile {name}")).unwrap_or_default();
+    let next = &format!(
+        "sign in (`aws sso login{profile}`), set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give \
+         the machine a role"
+    );
     let Some(provider) = config.credentials_provider() else {
         return Err(missing("no AWS credentials are set".to_owned(), next));
     };

@@ -113,5 +113,5 @@ async fn a_sign_in_by_the_browser_is_used_and_renewed() {
 async fn whoever_is_not_signed_in_is_told_how() {
     let scene = Scene::begin(SSO).await;
     let shell = scene.shell.with("AWS_PROFILE", "by-sso");
-    shell.refuses(&["capture", "--table", "orders"], Exit::Credentials, &["aws sso login"]).await;
+    shell.refuses(&["capture", "--table", "orders"], Exit::Credentials, &["aws sso login --profile by-sso"]).await;
 }
