@@ -33,7 +33,8 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    free: u64,
+    /// Below zero where a page was larger than what was reserved for it.
+    free: i64,
     /// Bytes of pages that have arrived.
     kept: u64,
     /// Tables that share the bound.
@@ -65,10 +66,11 @@ impl Held {
         self.bytes
     }
 
-    /// The page is there and has this size: what it does not need is given back.
+    /// The page is there and has this size: what it does not need is given back, and what it needs beyond is taken
+    /// from the next ones, for it is there already (the service's megabyte is of records, not of their JSON).
     pub(super) fn arrive(&mut self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).min(self.bytes);
-        let rest = self.bytes - bytes;
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let rest = signed(self.bytes).saturating_sub(signed(bytes));
         self.bytes = bytes;
         let Some(memory) = &self.memory else { return };
         if !std::mem::replace(&mut self.arrived, true) {
@@ -84,8 +86,12 @@ impl Drop for Held {
         if self.arrived {
             memory.state().kept -= self.bytes;
         }
-        memory.give_back(self.bytes);
+        memory.give_back(signed(self.bytes));
     }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// One table's part in the memory, for as long as it is read.
@@ -118,7 +124,7 @@ impl Memory {
     #[must_use]
     pub fn new(bytes: u64) -> Self {
         let (total, page) = (bytes.max(1), PAGE.min(bytes.max(1)));
-        let state = Mutex::new(State { free: total, ..State::default() });
+        let state = Mutex::new(State { free: signed(total), ..State::default() });
         Self(Arc::new(Shared { total, page, state, pressing: Notify::new(), encoders: Semaphore::new(ENCODERS) }))
     }
 
@@ -138,8 +144,8 @@ impl Memory {
     pub(super) async fn page(&self, unread: Second) -> Held {
         let turn = {
             let mut state = self.state();
-            if state.free >= self.0.page && state.waiting.is_empty() {
-                state.free -= self.0.page;
+            if state.free >= signed(self.0.page) && state.waiting.is_empty() {
+                state.free -= signed(self.0.page);
                 return self.held();
             }
             let (sender, turn) = oneshot::channel();
@@ -174,15 +180,15 @@ impl Memory {
     }
 
     /// Gives pages to those who wait, as far as it goes.
-    fn give_back(&self, bytes: u64) {
+    fn give_back(&self, bytes: i64) {
         let mut granted = vec![];
         {
             let mut state = self.state();
             state.free += bytes;
-            while state.free >= self.0.page
+            while state.free >= signed(self.0.page)
                 && let Some((_, waiting)) = state.waiting.pop_first()
             {
-                state.free -= self.0.page;
+                state.free -= signed(self.0.page);
                 granted.push(waiting);
             }
         }
@@ -208,7 +214,7 @@ mod tests {
     /// Bytes that are free, and bytes of pages that have arrived.
     fn stand(memory: &Memory) -> (u64, u64) {
         let state = memory.state();
-        (state.free, state.kept)
+        (u64::try_from(state.free).unwrap(), state.kept)
     }
 
     #[tokio::test]
@@ -241,6 +247,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_page_that_is_larger_than_thought_counts_whole() {
+        let memory = Memory::new(2 * PAGE);
+        let mut held = memory.page(Second(1)).await;
+        held.arrive(1_500_000);
+        assert_eq!((held.bytes(), memory.state().kept), (1_500_000, 1_500_000));
+        let mut next = Box::pin(memory.page(Second(1)));
+        assert!(ready(&mut next).await.is_none(), "there is less left than a page");
+        drop(held);
+        assert!(ready(&mut next).await.is_some());
+        drop(next);
+        assert_eq!(stand(&memory), (2 * PAGE, 0));
+    }
+
+    #[tokio::test]
     async fn whoever_gives_up_holds_up_nobody() {
         let memory = Memory::new(PAGE);
         let held = memory.page(Second(1)).await;
@@ -252,7 +272,7 @@ mod tests {
         assert!(ready(&mut next).await.is_none());
         drop(held);
         assert!(ready(&mut next).await.is_some());
-        assert_eq!(memory.state().free, PAGE);
+        assert_eq!(stand(&memory).0, PAGE);
     }
 
     #[tokio::test]
