@@ -77,16 +77,35 @@ impl Source {
     }
 
     /// The regions to look into, each with what is meant there.
-    fn by_region(&self) -> BTreeMap<Option<String>, Vec<&Wanted>> {
-        let mut regions = BTreeMap::<Option<String>, Vec<&Wanted>>::new();
+    fn by_region(&self) -> BTreeMap<Option<String>, Vec<Wanted>> {
+        let mut regions = BTreeMap::<Option<String>, Vec<Wanted>>::new();
         for wanted in &self.include {
             let written = wanted.region().map(|region| vec![Some(region.to_owned())]);
             for region in written.as_ref().unwrap_or(&self.regions) {
-                regions.entry(region.clone()).or_default().push(wanted);
+                regions.entry(region.clone()).or_default().push(wanted.clone());
             }
         }
         regions
     }
+
+    /// Whether a listed table is meant, as far as its name tells; `None`: only its tags can.
+    fn by_name(&self, wanted: &[Wanted], name: &str) -> Option<bool> {
+        let (named, tagged) =
+            (|all: &[Wanted]| takes(all, name, &Tags::new()), |all: &[Wanted]| all.iter().any(is_tag));
+        if named(&self.exclude) {
+            return Some(false);
+        }
+        let certain = !tagged(&self.exclude) && (named(wanted) || !tagged(wanted));
+        certain.then(|| named(wanted))
+    }
+}
+
+fn takes(all: &[Wanted], name: &str, tags: &Tags) -> bool {
+    all.iter().any(|wanted| wanted.takes(name, tags))
+}
+
+const fn is_tag(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Tagged(..))
 }
 
 impl Fleet {
@@ -114,17 +133,15 @@ impl Fleet {
     pub(super) async fn look(&mut self) -> Look {
         let mut look = Look::default();
         for n in 0..self.sources.len() {
-            let regions = self.sources[n].by_region();
-            let regions: Vec<(Option<String>, Vec<Wanted>)> =
-                regions.into_iter().map(|(region, wanted)| (region, wanted.into_iter().cloned().collect())).collect();
-            for (region, wanted) in regions {
+            for (region, wanted) in self.sources[n].by_region() {
                 if let Err(failure) = self.look_into(n, region, &wanted, &mut look).await {
                     look.failures.push(failure);
                 }
             }
         }
         let mut seen = BTreeSet::new();
-        look.found.retain(|found| seen.insert(found.key.clone()));
+        let mine = |(_, region, name): &Key| self.share.is_none_or(|share| share.has(region, name));
+        look.found.retain(|found| mine(&found.key) && seen.insert(found.key.clone()));
         look
     }
 
@@ -153,30 +170,16 @@ impl Fleet {
                 look.listed.insert(key(&listed));
             }
         }
-        if let Some(share) = self.share {
-            look.found.retain(|found| share.has(&found.key.1, &found.key.2));
-        }
         Ok(())
     }
 
     /// Whether a listed table is meant.
     async fn takes(&mut self, source: usize, aws: &SdkConfig, key: &Key, wanted: &[Wanted]) -> Result<bool, Failure> {
-        let none = Tags::new();
-        let by_tag = |wanted: &Wanted| matches!(wanted, Wanted::Tagged(..));
-        let by_name = |all: &[Wanted]| all.iter().any(|wanted| wanted.takes(&key.2, &none));
-        let named =
-            |all: &[Wanted]| all.iter().any(|wanted| matches!(wanted, Wanted::Named(name) if name.name == key.2));
-        let exclude = self.sources[source].exclude.clone();
-        if by_name(&exclude) || named(&exclude) {
-            return Ok(false);
-        }
-        let tagged_out = exclude.iter().any(by_tag);
-        if !tagged_out && (by_name(wanted) || !wanted.iter().any(by_tag)) {
-            return Ok(by_name(wanted));
+        if let Some(known) = self.sources[source].by_name(wanted, &key.2) {
+            return Ok(known);
         }
         let tags = self.tags_of(aws, key).await?;
-        let meant = |all: &[Wanted]| all.iter().any(|wanted| wanted.takes(&key.2, &tags));
-        Ok(meant(wanted) && !meant(&exclude))
+        Ok(takes(wanted, &key.2, &tags) && !takes(&self.sources[source].exclude, &key.2, &tags))
     }
 
     async fn tags_of(&mut self, aws: &SdkConfig, key: &Key) -> Result<Tags, Failure> {

@@ -84,10 +84,10 @@ impl Wanted {
         }
     }
 
-    /// Whether a listed table is meant; one that is named needs no listing.
+    /// Whether a listed table is meant.
     pub(super) fn takes(&self, name: &str, tags: &Tags) -> bool {
         match self {
-            Self::Named(_) => false,
+            Self::Named(named) => named.name == name,
             Self::Like(_, pattern) => pattern.matches(name),
             Self::Tagged(key, None) => tags.contains_key(key),
             Self::Tagged(key, Some(value)) => tags.get(key) == Some(value),
