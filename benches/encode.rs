@@ -11,12 +11,13 @@ use crate::support::{Role, Table};
 const CHANGES: usize = 8_000;
 
 /// Both images of every change, as they were sent.
-fn images(changes: &[Stamped]) -> Vec<u8> {
+pub(crate) fn images(changes: &[Stamped]) -> Vec<u8> {
     let images = changes.iter().flat_map(|stamped| stamped.change.new_image.iter().chain(&stamped.change.old_image));
     images.flat_map(|image| image.as_str().bytes()).collect()
 }
 
-fn deltas(changes: &[Stamped]) -> usize {
+/// Bytes of the differences of all old images.
+pub(crate) fn deltas(changes: &[Stamped]) -> usize {
     let modified = changes.iter().map(|stamped| &stamped.change).filter(|change| change.kind == ChangeKind::Modify);
     let delta = modified.filter_map(|change| {
         let (old, new) = (change.old_image.as_ref()?, change.new_image.as_ref()?);

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tailrace::change::{Change, ChangeKind, Origin, Stamped, Text, digest, image};
+use tailrace::change::{Change, Origin, Stamped, Text, digest};
 use tailrace::segment::{decode as rows_of, digest as rows_digest, encode};
 use tailrace::shard::decode;
 use tailrace::shard::{RawPage, ShardIterator, StreamSource as _};
 use tokio::runtime::Runtime;
 
 use crate::decode::{canned, image_text};
+use crate::encode::{deltas, images};
 use crate::support::traffic::{Traffic, facts, keys, shard};
 use crate::support::{Role, Table};
 
@@ -37,12 +38,6 @@ fn digests(changes: &[Change]) -> u128 {
     changes.iter().map(one).fold(0, u128::wrapping_add)
 }
 
-fn differences(changes: &[Change]) -> usize {
-    let modified = changes.iter().filter(|change| change.kind == ChangeKind::Modify);
-    let both = modified.filter_map(|change| Some((change.old_image.as_ref()?, change.new_image.as_ref()?)));
-    both.map(|(old, new)| image::delta(old.as_str(), new.as_str()).unwrap().len()).sum()
-}
-
 pub(crate) fn run(_: &Runtime) {
     // One core: nothing is handed to another thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -62,8 +57,7 @@ pub(crate) fn run(_: &Runtime) {
         "pipeline: {PAGES} responses, {bytes} bytes, {amount} changes, to a segment of {} bytes, on one core",
         segment.bytes.len()
     );
-    let raw: Vec<u8> =
-        all.iter().flat_map(|c| c.new_image.iter().chain(&c.old_image)).flat_map(|i| i.as_str().bytes()).collect();
+    let raw = images(&rows);
     let mut table = Table::new(title, "changes");
     table.way(Role::Ours, "responses to a segment", amount, || {
         let read = calls.iter().flat_map(|(stream, _)| {
@@ -86,19 +80,19 @@ pub(crate) fn run(_: &Runtime) {
         || rows.clone(),
         |rows| encode::changes(rows, &facts()).unwrap(),
     );
-    table.way(Role::Step, "   of which differences of old images", amount, || differences(&all));
+    table.way(Role::Step, "   of which differences of old images", amount, || deltas(&rows));
     table.way(Role::Step, "   of which digest of the rows", amount, || rows_digest::changes(&decoded));
     table.way(Role::Step, "   of which SHA-256 of the segment", amount, || Sha256::digest(&segment.bytes));
     table.way(Role::Peer, "the same by the SDK's typed records", amount, || {
         let read = calls.iter().zip(all.chunks(RECORDS)).flat_map(|((_, client), ours)| {
             let typed = runtime.block_on(client.get_records().shard_iterator("iterator").send()).unwrap();
-            let images = typed.records.unwrap().into_iter().map(|record| {
+            let typed = typed.records.unwrap().into_iter().map(|record| {
                 let record = record.dynamodb.unwrap();
                 (record.new_image.as_ref().map(image_text), record.old_image.as_ref().map(image_text))
             });
             // Keys, stamps and numbers come from ours, for free; only the images take the long way.
             let text = |image: Option<String>| image.map(Text::from);
-            let whole = images.zip(ours).map(|((new, old), ours)| {
+            let whole = typed.zip(ours).map(|((new, old), ours)| {
                 let change = Change { new_image: text(new), old_image: text(old), ..ours.clone() };
                 stamped(&origin, change.with_digests().unwrap())
             });

@@ -8,17 +8,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tailrace::capture::{CaptureInput, CaptureOptions, Memory, Observer};
-use tailrace::change::{Second, Sequence, ShardId};
+use tailrace::change::{Second, ShardId};
 use tailrace::platform::aws::ServiceError;
 use tailrace::platform::clock::{Instant, now, sleep};
 use tailrace::platform::ids::Ids;
-use tailrace::shard::table::{Billing, StreamFacts, TableFacts};
+use tailrace::shard::table::{StreamFacts, TableFacts};
 use tailrace::shard::{
     ListedShard, Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource, StreamStatus,
 };
 use tailrace::store::ObjectStore;
 
-use crate::service::{NOON, identity, keys};
+use crate::service::{NOON, table};
+use crate::stream::sequence as digits;
 
 /// What the service keeps, in seconds.
 const KEPT: i64 = 24 * 3600;
@@ -68,10 +69,6 @@ struct Shard(u64, i64);
 /// The number of the `n`-th change of a lane.
 pub(crate) fn sequence(n: u64) -> u64 {
     100_000 + 10 * n
-}
-
-fn number(n: u64) -> Sequence {
-    Sequence::parse(&format!("{n:021}")).unwrap()
 }
 
 impl Flood {
@@ -188,24 +185,13 @@ impl Flood {
     }
 
     fn facts(&self) -> TableFacts {
-        TableFacts {
-            identity: identity(),
-            arn: "arn:aws:dynamodb:sim:000000000000:table/orders".into(),
-            created: Second(NOON),
-            keys: keys(),
-            billing: Billing::OnDemand,
-            stream: Some(StreamFacts {
-                arn: "arn:stream:flood".into(),
-                view_type: "NEW_AND_OLD_IMAGES".into(),
-                created: Second(NOON).micros(),
-                status: StreamStatus::Enabled,
-            }),
-            restored: false,
-            replicated: false,
-            items: 0,
-            bytes: 0,
-            definition: serde_json::json!({"TableName": "orders"}),
-        }
+        let stream = StreamFacts {
+            arn: "arn:stream:flood".into(),
+            view_type: "NEW_AND_OLD_IMAGES".into(),
+            created: Second(NOON).micros(),
+            status: StreamStatus::Enabled,
+        };
+        table(NOON, Some(stream))
     }
 
     /// A capture of it.
@@ -275,8 +261,8 @@ impl StreamSource for Flood {
             ListedShard {
                 id: Self::id(shard),
                 parent: (shard.1 > 0).then(|| Self::id(parent)),
-                start: number(sequence(start) - 5),
-                end: (shard.1 < last).then(|| number(sequence(end) - 6)),
+                start: digits(sequence(start) - 5),
+                end: (shard.1 < last).then(|| digits(sequence(end) - 6)),
             }
         };
         let shards = all.filter(|shard| !self.gone(*shard)).map(listed).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tailrace::capture::{Capture, CaptureSummary, Memory, Progress};
 use tailrace::change::Second;
 use tailrace::config::limits;
-use tailrace::manifest::{Action, Entry, Gap, Log, Manifest, Segments};
+use tailrace::manifest::{Action, Gap, Log, Manifest, Segments};
 use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
 use tailrace::platform::tasks;
@@ -17,11 +17,10 @@ use tailrace::store::ObjectStore;
 use tailrace::store::fault::{FaultyStore, Rates};
 use tailrace::store::local::LocalStore;
 use tailrace::store::memory::MemoryStore;
-use tailrace::verify::{self, Level};
 use tokio_util::sync::CancellationToken;
 
 use crate::flood::{Flood, KEYS, sequence};
-use crate::model::Kept;
+use crate::model::{Kept, entries, sound};
 use crate::service::identity;
 
 const HOUR: u64 = 3600;
@@ -101,9 +100,8 @@ impl Archived {
                 lanes.entry(Flood::lane_of(&row.shard_id)).or_default().push(n);
             }
         }
-        for n in 0..manifest.next {
-            let object = store.get_oldest(&format!("{folder}/log/{n:020}.entry")).await.unwrap();
-            for action in Entry::decode(n, &object.bytes).unwrap().actions {
+        for entry in entries(store, manifest.next).await {
+            for action in entry.actions {
                 let Action::Segments(added) = action else { continue };
                 for span in added.spans.iter().filter(|span| span.gap.is_some()) {
                     let (after, through) = (index(&span.after.to_string()), index(&span.through.to_string()));
@@ -155,17 +153,6 @@ impl Archived {
         }
         assert!(kept.0 == expected, "the replay at {at} differs: {} items of {}", kept.0.len(), expected.len());
     }
-}
-
-pub(crate) async fn sound(store: &Arc<dyn ObjectStore>) {
-    let mut damage = vec![];
-    let found = |finding: &verify::Finding| {
-        if finding.state.is_damage() {
-            damage.push(finding.clone());
-        }
-    };
-    verify::table(store, &identity(), Level::Full, found, |_, _| {}).await.unwrap();
-    assert!(damage.is_empty(), "{damage:?}");
 }
 
 pub(crate) fn in_memory() -> Arc<dyn ObjectStore> {

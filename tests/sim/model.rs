@@ -146,9 +146,7 @@ impl Reader {
     /// The entry that names each segment.
     async fn named(&self, length: u64) -> BTreeMap<String, u64> {
         let mut named = BTreeMap::new();
-        for n in 0..length {
-            let path = format!("{}/log/{n:020}.entry", identity().folder());
-            let entry = Entry::decode(n, &self.place.archive.get_oldest(&path).await.unwrap().bytes).unwrap();
+        for (entry, n) in entries(&self.store(), length).await.into_iter().zip(0..) {
             for action in entry.actions {
                 let Action::Segments(added) = action else { continue };
                 named.extend(added.segments.into_iter().map(|meta| (meta.path, n)));
@@ -166,7 +164,7 @@ impl Reader {
         self.stamps(&archived);
         self.lifts(&archived);
         self.losses(manifest, &cuts);
-        self.sound().await;
+        sound(&self.store()).await;
         let made = self.place.service.state().made.clone();
         let lost_at = |made: &Made| refused_from(manifest, made.at).unwrap_or(made.at);
         let second = |(made, n): (&Made, usize)| cuts.get(&n).map_or_else(|| lost_at(made), |(cut, _)| cut.0);
@@ -279,18 +277,6 @@ impl Reader {
         }
     }
 
-    /// N3.
-    async fn sound(&self) {
-        let mut damage = vec![];
-        let found = |finding: &verify::Finding| {
-            if finding.state.is_damage() {
-                damage.push(finding.clone());
-            }
-        };
-        verify::table(&self.store(), &identity(), Level::Full, found, |_, _| {}).await.unwrap();
-        assert!(damage.is_empty(), "N3: {damage:?}");
-    }
-
     /// Random times, and times next to what happened.
     fn times(&self, truth: &Truth, manifest: &Manifest) -> BTreeSet<Second> {
         let (Some(closed), Some((_, first))) = (manifest.closed_through, manifest.epochs.first_key_value()) else {
@@ -338,6 +324,28 @@ impl Reader {
             }
         }
     }
+}
+
+/// N3: `verify` finds no damage.
+pub(crate) async fn sound(store: &Arc<dyn ObjectStore>) {
+    let mut damage = vec![];
+    let found = |finding: &verify::Finding| {
+        if finding.state.is_damage() {
+            damage.push(finding.clone());
+        }
+    };
+    verify::table(store, &identity(), Level::Full, found, |_, _| {}).await.unwrap();
+    assert!(damage.is_empty(), "N3: {damage:?}");
+}
+
+/// Every entry of a log of this length.
+pub(crate) async fn entries(store: &Arc<dyn ObjectStore>, length: u64) -> Vec<Entry> {
+    let mut entries = vec![];
+    for n in 0..length {
+        let path = format!("{}/log/{n:020}.entry", identity().folder());
+        entries.push(Entry::decode(n, &store.get_oldest(&path).await.unwrap().bytes).unwrap());
+    }
+    entries
 }
 
 /// Whether the log says that the shard lost something, or one that it comes from.

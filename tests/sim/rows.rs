@@ -11,7 +11,8 @@ use tailrace::store::ObjectStore;
 use tailrace::store::fault::{FaultyStore, Rates};
 
 use crate::flood::Flood;
-use crate::load::{Archived, DOWN, Heard, Running, Told, hours, in_memory, sound};
+use crate::load::{Archived, DOWN, Heard, Running, Told, hours, in_memory};
+use crate::model::sound;
 
 async fn minutes(minutes: u64) {
     sleep(Duration::from_secs(minutes * 60)).await;

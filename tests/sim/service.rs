@@ -126,6 +126,23 @@ pub(crate) fn identity() -> TableIdentity {
     TableIdentity { account: text("000000000000"), region: text("sim"), name: text("orders"), table_id: text("t1") }
 }
 
+/// What a table of this age is described as.
+pub(crate) fn table(created: i64, stream: Option<StreamFacts>) -> TableFacts {
+    TableFacts {
+        identity: identity(),
+        arn: "arn:aws:dynamodb:sim:000000000000:table/orders".into(),
+        created: Second(created),
+        keys: keys(),
+        billing: Billing::OnDemand,
+        stream,
+        restored: false,
+        replicated: false,
+        items: 0,
+        bytes: 0,
+        definition: serde_json::json!({"TableName": "orders"}),
+    }
+}
+
 /// Spreads the keys over the shards' ranges.
 const fn hash(key: u64) -> u64 {
     key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56
@@ -163,19 +180,7 @@ impl Service {
             created: Second(stream.created).micros(),
             status: if stream.off.is_some() { StreamStatus::Disabled } else { StreamStatus::Enabled },
         });
-        TableFacts {
-            identity: identity(),
-            arn: "arn:aws:dynamodb:sim:000000000000:table/orders".into(),
-            created: Second(if before { NOON - 90 * 24 * 3600 } else { NOON }),
-            keys: keys(),
-            billing: Billing::OnDemand,
-            stream,
-            restored: false,
-            replicated: false,
-            items: 0,
-            bytes: 0,
-            definition: serde_json::json!({"TableName": "orders"}),
-        }
+        table(if before { NOON - 90 * 24 * 3600 } else { NOON }, stream)
     }
 
     /// Turns the stream on: a new one, with one shard or two.

@@ -33,7 +33,7 @@ enum Body {
     WithoutRecords,
 }
 
-fn sequence(n: u64) -> Sequence {
+pub(crate) fn sequence(n: u64) -> Sequence {
     Sequence::parse(&format!("{n:021}")).unwrap()
 }
 

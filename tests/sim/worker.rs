@@ -76,7 +76,8 @@ impl Worker {
         Arc::new(Gated { inner, gate: Arc::clone(&self.gate) })
     }
 
-    fn input(&self, number: u64) -> CaptureInput {
+    fn input(&self) -> CaptureInput {
+        let number = self.number;
         let Place { service, options, before, .. } = self.place.clone();
         let (described, watched, gate) = (Arc::clone(&service), Arc::clone(&service), Arc::clone(&self.gate));
         CaptureInput {
@@ -179,7 +180,7 @@ const fn kind(progress: &Progress) -> &'static str {
 /// Captures until the worker's end. A capture that gives up by itself says why: only some reasons are allowed.
 pub(crate) async fn capture(place: Place, number: u64, end: End) {
     let worker = Worker::new(&place, number, end);
-    let (stop, input) = (CancellationToken::new(), worker.input(number));
+    let (stop, input) = (CancellationToken::new(), worker.input());
     let run = Capture::new(input).run(stop.clone());
     match worker.until(end, &stop, run).await {
         // Whoever starts with a stream that is off has nothing to do; so has one whose listing is denied.
