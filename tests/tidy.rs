@@ -31,7 +31,14 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("aws_sdk_dynamodbstreams", &["shard/dynamodb"]),
     (
         "aws_sdk_dynamodb",
-        &["platform/aws/attribute", "shard/table", "base/scan", "replay/sink/dynamodb", "command/demo"],
+        &[
+            "platform/aws/attribute",
+            "shard/table",
+            "base/scan",
+            "base/export/service",
+            "replay/sink/dynamodb",
+            "command/demo",
+        ],
     ),
     ("aws_sdk_s3", &["store/s3"]),
     ("aws_smithy_http_client", &["platform/web"]),

@@ -1,28 +1,30 @@
-//! The whole table, read and sorted: pages come in as the parts are scanned, and go out of memory in runs.
+//! The whole table, sorted: items come in as they are read, and go out of memory in runs.
 
 use std::path::Path;
 
 use tokio::sync::mpsc;
 
 use super::BaseError;
-use super::scan::{self, Page, TableScan};
 use super::spill::{Sorted, Spill};
 use crate::change::{ItemKey, KeySchema, Second, Text};
-use crate::platform::patience::Patience;
-use crate::platform::rate::Cap;
 use crate::platform::tasks;
 use crate::segment::BaseRow;
 
 /// Pages that wait to be sorted: one for each part, were all of them to come at once.
 const PAGES: usize = 4;
 
-/// How a table is read.
+/// Items as they come in.
+#[derive(Debug)]
+pub struct Items {
+    /// Images, byte for byte.
+    pub items: Vec<Text>,
+    /// As of when, by the service's time.
+    pub at: Second,
+}
+
+/// How items are sorted.
 pub(super) struct Gather<'a> {
-    pub(super) table: &'a dyn TableScan,
     pub(super) keys: &'a KeySchema,
-    pub(super) parts: u32,
-    pub(super) cap: &'a Cap,
-    pub(super) patience: &'a Patience,
     /// Where runs go.
     pub(super) scratch: &'a Path,
     /// Bytes of rows held in memory.
@@ -34,17 +36,21 @@ pub(super) struct Gathered {
     /// All rows, in order.
     pub(super) rows: Sorted,
     pub(super) items: u64,
-    /// The service's times of the first and the last page.
+    /// The service's times of the first and the last items.
     pub(super) times: Option<(Second, Second)>,
 }
 
 impl Gather<'_> {
-    /// Reads it all.
-    pub(super) async fn run(self) -> Result<Gathered, BaseError> {
+    /// Takes all that `read` sends. A page that cannot be taken closes its channel, which must end it without an error.
+    pub(super) async fn run<E>(
+        self,
+        read: impl AsyncFnOnce(mpsc::Sender<Items>) -> Result<(), E>,
+    ) -> Result<Gathered, BaseError>
+    where
+        BaseError: From<E>,
+    {
         let (send, pages) = mpsc::channel(PAGES);
-        let read = scan::all(self.table, self.parts, self.cap, self.patience, send);
-        // A page that cannot be taken closes the channel, which ends the scan without an error.
-        let (read, gathered) = tokio::join!(read, self.take(pages));
+        let (read, gathered) = tokio::join!(read(send), self.take(pages));
         let (spill, items, times) = gathered?;
         read?;
         let sorted = tasks::compute(move || spill.sorted()).await;
@@ -52,7 +58,10 @@ impl Gather<'_> {
         Ok(Gathered { rows, items, times })
     }
 
-    async fn take(&self, mut pages: mpsc::Receiver<Page>) -> Result<(Spill, u64, Option<(Second, Second)>), BaseError> {
+    async fn take(
+        &self,
+        mut pages: mpsc::Receiver<Items>,
+    ) -> Result<(Spill, u64, Option<(Second, Second)>), BaseError> {
         let mut spill = Spill::new(self.scratch, self.held);
         let (mut items, mut times) = (0, None::<(Second, Second)>);
         while let Some(page) = pages.recv().await {
@@ -67,7 +76,7 @@ impl Gather<'_> {
     }
 }
 
-fn add(spill: &mut Spill, page: Page, keys: &KeySchema) -> Result<(), BaseError> {
+fn add(spill: &mut Spill, page: Items, keys: &KeySchema) -> Result<(), BaseError> {
     let row = |image: Text| ItemKey::from_image(keys, image.as_str()).and_then(|key| BaseRow::new(key, image));
     let rows: Result<Vec<BaseRow>, _> = page.items.into_iter().map(row).collect();
     Ok(spill.add(rows.map_err(BaseError::Item)?)?)

@@ -1,22 +1,28 @@
-//! 6. Images of the whole table: by scan, and the empty base.
+//! 6. Images of the whole table: by scan, by export, and the empty base.
 
+pub mod export;
 mod gather;
+mod journal;
 mod output;
 pub mod ready;
 mod run;
 pub mod scan;
+mod source;
 mod spill;
 mod watch;
 
 pub use output::bits_for;
 pub use run::{BaseInput, BaseOptions, run};
+pub use source::BaseSource;
 pub use spill::SpillError;
 
 use serde::Serialize;
 
+use export::ExportError;
+
 use crate::change::Second;
 use crate::change::image::ImageError;
-use crate::manifest::{LogError, ReadError, Unknown};
+use crate::manifest::{BaseKind, LogError, ReadError, Unknown};
 use crate::platform::aws::ServiceError;
 use crate::segment::SegmentError;
 use crate::store::StoreError;
@@ -36,8 +42,10 @@ pub struct BaseSummary {
     pub fence: Second,
     /// The first time that it serves forward.
     pub complete_at: Second,
-    /// The service's times of its first and last page.
-    pub scanned: (Second, Second),
+    /// The service's times of its first and last page; for an export, its time.
+    pub read: (Second, Second),
+    /// How it was made.
+    pub kind: BaseKind,
 }
 
 /// Why a base was not taken, by what the caller must do.
@@ -55,6 +63,9 @@ pub enum BaseError {
     /// The caller stopped it.
     #[error("stopped before the snapshot was complete")]
     Stopped,
+    /// An export gave no base.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// An item that cannot be read.
     #[error("an item of the table cannot be read: {0}")]
     Item(#[source] ImageError),

@@ -30,9 +30,10 @@ pub enum Ready {
     },
 }
 
-/// Judges the start: every possible loss of the past must be in the log, behind the fence.
+/// Judges the start: every possible loss of the past must be in the log, behind the fence, which is not above `most`
+/// where that is given.
 #[must_use]
-pub fn ready(manifest: &Manifest) -> Ready {
+pub fn ready(manifest: &Manifest, most: Option<Second>) -> Ready {
     let open: Vec<u32> =
         manifest.epochs.iter().filter(|(_, epoch)| epoch.border_from.is_none()).map(|(epoch, _)| *epoch).collect();
     if open.is_empty() {
@@ -45,10 +46,9 @@ pub fn ready(manifest: &Manifest) -> Ready {
     let Some(fence) = manifest.closed_through else {
         return Ready::NotYet { why: "no shard has been opened yet".to_owned() };
     };
+    let fence = most.map_or(fence, |most| fence.min(most));
     match unknown::all(manifest).into_iter().map(|unknown| unknown.to).filter(|to| *to > fence).max() {
-        Some(to) => {
-            Ready::NotYet { why: format!("a gap ends at {to}, and the archive is likely complete up to {fence}") }
-        }
+        Some(to) => Ready::NotYet { why: format!("a gap ends at {to}, and the snapshot would begin at {fence}") },
         None => Ready::Yes { fence },
     }
 }
@@ -113,22 +113,26 @@ pub fn holds_back(row: &Row) -> Option<Second> {
     (row.cut_at > changed.plus(LIFTED) || changed > row.cut_at).then_some(row.cut_at)
 }
 
-/// The scan that `writer` began and has not ended: its own proposal, whatever the answer was.
+/// The open intent that `writer` may go on with: its own scan, whatever the answer to its proposal was; any export.
 #[must_use]
-pub fn begun_by<'m>(manifest: &'m Manifest, writer: &str) -> Option<(u64, &'m BaseStarted)> {
-    scans(manifest).find_map(|(n, by, started)| (by == writer).then_some((n, started)))
+pub fn begun<'m>(manifest: &'m Manifest, kind: BaseKind, writer: &str) -> Option<(u64, &'m BaseStarted)> {
+    let own = |by: &str| kind == BaseKind::Export || by == writer;
+    open(manifest, kind).find_map(|(n, by, started)| own(by).then_some((n, started)))
 }
 
 /// Scans that a run began and cannot still be reading; `now` is the service's time.
 #[must_use]
 pub fn left_over(manifest: &Manifest, now: Second) -> Vec<u64> {
-    scans(manifest).filter(|(_, _, started)| started.started.plus(LEFT_OVER) < now).map(|(n, ..)| n).collect()
+    open(manifest, BaseKind::Scan)
+        .filter(|(_, _, started)| started.started.plus(LEFT_OVER) < now)
+        .map(|(n, ..)| n)
+        .collect()
 }
 
-/// Open intents for scans, with their writers.
-fn scans(manifest: &Manifest) -> impl Iterator<Item = (u64, &str, &BaseStarted)> {
-    manifest.intents.iter().filter_map(|(n, intent)| match &intent.kind {
-        IntentKind::Base(started) if started.kind == BaseKind::Scan => Some((*n, intent.writer.as_str(), started)),
+/// Open intents for bases of this kind, with their writers.
+fn open(manifest: &Manifest, kind: BaseKind) -> impl Iterator<Item = (u64, &str, &BaseStarted)> {
+    manifest.intents.iter().filter_map(move |(n, intent)| match &intent.kind {
+        IntentKind::Base(started) if started.kind == kind => Some((*n, intent.writer.as_str(), started)),
         _ => None,
     })
 }

@@ -1,9 +1,12 @@
-//! Taking a base by scan, beside a capture that goes on: begin in the log, scan, store, wait, commit.
+//! Taking a base beside a capture that goes on: begin in the log, read the table, store, wait, commit.
 //!
 //! **Memory.** However large the table is, a run holds either the rows of one run while it scans (`held`, 64 MiB, and
 //! the pages on their way: at most 4 and one for each part), or one output while it stores (rows, columns and bytes of
 //! at most `held` each: about three times as much) and of every run one row and 64 KiB. What is scanned waits in
 //! temporary files, which take about the table's size.
+//!
+//! A scan ends with the run that began it. An export goes on in the service, whatever becomes of the run, and another run
+//! goes on with it: it is ended in the log only when it cannot become a base.
 //!
 //! **Patience.** Hours of reading are not thrown away for a failure that passes, or that a person can mend while we
 //! wait: from the first page on both are waited out. Before it, what a person must mend is told at once.
@@ -14,19 +17,22 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::export::{self, Contents, ExportError, Exporting};
 use super::gather::{Gather, Gathered};
+use super::journal::Journal;
 use super::output::{self, Outputs, Shelf};
 use super::ready::{self, Complete, Ready};
-use super::scan::TableScan;
+use super::scan::{self, TableScan};
 use super::spill::Sorted;
 use super::watch::Watch;
-use super::{BaseError, BaseSummary};
+use super::{BaseError, BaseSource, BaseSummary};
 use crate::change::Second;
-use crate::manifest::action::IntentAbandoned;
-use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, Log, Manifest, Proposed, ReadError};
+use crate::manifest::{
+    Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Log, Manifest, ReadError, Segments,
+};
 use crate::platform::bugs::{Bug, planted};
 use crate::platform::ids::Ids;
-use crate::platform::patience::{Curable, Patience, Tell};
+use crate::platform::patience::{Curable as _, Cure, Patience, Tell};
 use crate::platform::rate::Cap;
 use crate::platform::{clock, tasks};
 use crate::segment::{Facts, SegmentMeta};
@@ -85,8 +91,8 @@ pub struct BaseInput<'a> {
     pub store: Arc<dyn ObjectStore>,
     /// The table's folder in it.
     pub folder: String,
-    /// The table.
-    pub table: &'a dyn TableScan,
+    /// Where the items come from.
+    pub source: BaseSource<'a>,
     /// What every segment of the table says in its footer; its key schema is the table's.
     pub facts: Facts,
     /// Choices.
@@ -95,18 +101,24 @@ pub struct BaseInput<'a> {
     pub ids: Ids,
     /// Told of every wait for something that fails.
     pub tell: Tell,
-    /// Ends the run early; what it began is then abandoned.
+    /// Ends the run early; a scan is then abandoned.
     pub stop: CancellationToken,
 }
 
 /// A begun base.
-#[derive(Debug, Clone, Copy)]
-struct Begun {
-    intent: u64,
-    fence: Second,
-    started: Second,
-    bits: u8,
-    limit: u64,
+#[derive(Debug, Clone)]
+pub(super) struct Begun {
+    pub(super) intent: u64,
+    pub(super) started: BaseStarted,
+    /// This run began it.
+    own: bool,
+}
+
+impl Begun {
+    /// What the archive must have passed at least before the base can be complete.
+    pub(super) fn passed(&self) -> Second {
+        self.started.passed().unwrap_or(self.started.started)
+    }
 }
 
 /// Takes a base. Something must capture the table meanwhile, here or elsewhere: the base is complete only when
@@ -116,20 +128,34 @@ struct Begun {
 /// [`BaseError`]; nothing of the base is then visible.
 pub async fn run(input: BaseInput<'_>) -> Result<BaseSummary, BaseError> {
     let patience = Patience::new(Arc::clone(&input.tell), input.ids.clone(), false);
-    let stop = input.stop.clone();
-    let mut run = Run { input, patience };
+    let BaseInput { log, manifest, source, options, .. } = input;
+    let journal = Journal { log, manifest, source, patience, poll: options.poll };
+    let mut run = Run {
+        journal,
+        store: input.store,
+        folder: input.folder,
+        facts: input.facts,
+        options,
+        ids: input.ids,
+        tell: input.tell,
+    };
     // Wherever it stands: what was begun is abandoned in the log, and an entry on its way says itself what became of it.
-    let done = stop.run_until_cancelled(Box::pin(run.all())).await.unwrap_or(Err(BaseError::Stopped));
-    if done.is_err() {
-        run.give_up().await;
+    let done = input.stop.run_until_cancelled(Box::pin(run.all())).await.unwrap_or(Err(BaseError::Stopped));
+    match &done {
+        Err(error) if run.is_over(error) => run.give_up().await,
+        _ => {}
     }
     done
 }
 
 struct Run<'a> {
-    input: BaseInput<'a>,
-    /// With the log, and with what is asked of the service besides pages.
-    patience: Patience,
+    journal: Journal<'a>,
+    store: Arc<dyn ObjectStore>,
+    folder: String,
+    facts: Facts,
+    options: BaseOptions,
+    ids: Ids,
+    tell: Tell,
 }
 
 impl Run<'_> {
@@ -141,118 +167,182 @@ impl Run<'_> {
     /// Waits until the log allows a base, and begins it there.
     async fn begin(&mut self) -> Result<Begun, BaseError> {
         let since = clock::now();
-        self.refresh().await?;
+        self.journal.refresh().await?;
+        let mut own = false;
         loop {
-            if let Some(begun) = self.begun() {
-                return Ok(begun);
+            if let Some((intent, started)) = self.begun() {
+                return Ok(Begun { intent, started, own });
             }
             self.abandon_left_over().await?;
-            match ready::ready(self.input.manifest) {
+            let (now, most) = self.newest_fence().await?;
+            match ready::ready(self.journal.manifest, most) {
                 Ready::NoStream if since.elapsed() >= STREAM_BEGINS => return Err(BaseError::NoStream),
-                Ready::NoStream => self.pause().await?,
+                Ready::NoStream => self.journal.pause().await?,
                 Ready::NotYet { why } => {
                     tracing::info!(%why, "the snapshot waits");
-                    self.pause().await?;
+                    self.journal.pause().await?;
                 }
                 Ready::Yes { fence } => {
-                    // Servers' clocks differ by a little; the scan is never said to begin before its fence.
-                    let started = self.now().await?.max(fence);
-                    let (slack, limit) = (self.input.options.slack, self.input.options.held);
-                    let bits = output::bits_for(self.input.options.table_bytes);
-                    let action = BaseStarted { kind: BaseKind::Scan, fence, started, slack, bits, limit };
-                    self.propose(started, Action::BaseStarted(action)).await?;
+                    own = true;
+                    self.start(fence, now).await?;
                 }
             }
         }
     }
 
-    /// What this run has begun, as the log has it.
-    fn begun(&self) -> Option<Begun> {
-        let (intent, started) = ready::begun_by(self.input.manifest, &self.input.log.writer().id)?;
-        let BaseStarted { fence, started, bits, limit, .. } = *started;
-        Some(Begun { intent, fence, started, bits, limit })
+    /// What this run may go on with, as the log has it.
+    fn begun(&self) -> Option<(u64, BaseStarted)> {
+        let (kind, writer) = (self.journal.source.kind(), &self.journal.log.writer().id);
+        ready::begun(self.journal.manifest, kind, writer).map(|(intent, started)| (intent, started.clone()))
+    }
+
+    /// For an export, which reads the past: the service's time, and the newest fence that it allows.
+    async fn newest_fence(&mut self) -> Result<(Option<Second>, Option<Second>), BaseError> {
+        if self.journal.source.kind() != BaseKind::Export {
+            return Ok((None, None));
+        }
+        let now = self.journal.now().await?;
+        Ok((Some(now), Some(now.plus(-EXPORT_MARGIN))))
+    }
+
+    /// Begins in the log. An export is of the second by which its fence was chosen.
+    async fn start(&mut self, fence: Second, now: Option<Second>) -> Result<(), BaseError> {
+        // Servers' clocks differ by a little; the scan is never said to begin before its fence.
+        let started = match now {
+            Some(now) => now,
+            None => self.journal.now().await?.max(fence),
+        };
+        let (slack, limit) = (self.options.slack, self.options.held);
+        let bits = output::bits_for(self.options.table_bytes);
+        let (kind, mut export) = (self.journal.source.kind(), None);
+        if let BaseSource::Export(exporting) = self.journal.source {
+            self.recoverable(exporting).await?;
+            let token = self.ids.ulid(u64::try_from(started.0).unwrap_or_default() * 1000);
+            export = Some(exporting.order(started, token));
+        }
+        let action = BaseStarted { kind, fence, started, slack, bits, limit, export };
+        self.journal.propose(started, Action::BaseStarted(action)).await
+    }
+
+    /// What would refuse every export is told before one is begun.
+    async fn recoverable(&mut self, exporting: &Exporting<'_>) -> Result<(), BaseError> {
+        loop {
+            match exporting.table.recoverable().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => return Err(ExportError::NotRecoverable.into()),
+                Err(error) => self.journal.bear("asking for the table's backups", error).await?,
+            }
+        }
     }
 
     async fn fulfil(&mut self, begun: Begun) -> Result<BaseSummary, BaseError> {
-        self.load(begun.fence).await?;
-        let mut watch = Watch::new(&self.input.store, &self.input.folder, self.input.manifest);
-        let Gathered { rows, items, times } = self.gather().await?;
+        let (fence, kind) = (begun.started.fence, begun.started.kind);
+        self.journal.load(fence).await?;
+        let segments = Segments::new(Arc::clone(&self.store), self.folder.clone());
+        let mut watch = match begun.own {
+            true => Watch::from_now(segments, self.journal.manifest),
+            false => Watch::from_the_start(segments),
+        };
+        let Gathered { rows, items, times } = self.gather(&begun).await?;
         // From here on a person is waited for, too.
-        self.patience = Patience::new(Arc::clone(&self.input.tell), self.input.ids.clone(), true);
-        let (first, last) = times.unwrap_or((begun.started, begun.started));
-        let segments = self.store(begun, rows).await?;
-        let passed = last.max(begun.started).plus(i64::from(self.input.options.slack));
-        self.refresh().await?;
+        self.journal.patience = self.patient();
+        let read = times.unwrap_or((begun.started.started, begun.started.started));
+        let segments = self.stored(&begun, rows).await?;
+        let passed = begun.passed().max(read.1.plus(i64::from(begun.started.slack)));
+        self.journal.refresh().await?;
         loop {
-            match watch.look(self.input.manifest).await {
+            match watch.look(self.journal.manifest).await {
                 Ok(()) => {}
                 Err(ReadError::Store(error)) => {
-                    self.bear("reading what was archived meanwhile", error).await?;
-                    self.refresh().await?;
+                    self.journal.bear("reading what was archived meanwhile", error).await?;
+                    self.journal.refresh().await?;
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             }
             let lifted = watch.until.filter(|_| !planted(Bug::StragglerAfterBase));
             let until = lifted.map_or(passed, |lifted| passed.max(lifted));
-            match ready::complete(self.input.manifest, begun.intent, begun.fence, until) {
+            match ready::complete(self.journal.manifest, begun.intent, fence, until) {
                 Complete::Abandoned => return Err(BaseError::Abandoned),
                 Complete::Spoilt(unknown) => return Err(BaseError::Spoilt(unknown)),
                 Complete::Done { n, complete_at } => {
                     let (files, bytes) = (segments.len(), segments.iter().map(|meta| meta.bytes).sum());
-                    let (fence, scanned) = (begun.fence, (first, last));
-                    return Ok(BaseSummary { n, items, files, bytes, fence, complete_at, scanned });
+                    return Ok(BaseSummary { n, items, files, bytes, fence, complete_at, read, kind });
                 }
                 Complete::NotYet { until, now } => {
-                    tracing::info!(%until, now = ?now, "the snapshot waits until the archive has passed its scan");
-                    self.pause().await?;
+                    tracing::info!(%until, now = ?now, "the snapshot waits until the archive has passed what was read");
+                    self.journal.pause().await?;
                 }
-                Complete::Yes { complete_at } => self.commit(begun, complete_at, &segments).await?,
+                Complete::Yes { complete_at } => self.commit(&begun, complete_at, &segments).await?,
             }
         }
     }
 
-    async fn commit(&mut self, begun: Begun, complete_at: Second, segments: &[SegmentMeta]) -> Result<(), BaseError> {
+    async fn commit(&mut self, begun: &Begun, complete_at: Second, segments: &[SegmentMeta]) -> Result<(), BaseError> {
         let base = BaseCommitted {
             intent: Some(begun.intent),
-            kind: BaseKind::Scan,
-            fence: begun.fence,
+            kind: begun.started.kind,
+            fence: begun.started.fence,
             complete_at,
-            name: self.input.options.name.clone(),
+            name: self.options.name.clone(),
             checked: None,
             segments: segments.to_vec(),
         };
-        let at = self.now().await?;
-        self.propose(at, Action::Base(base)).await
+        let at = self.journal.now().await?;
+        self.journal.propose(at, Action::Base(base)).await
+    }
+
+    /// Waits for a person, too.
+    fn patient(&self) -> Patience {
+        Patience::new(Arc::clone(&self.tell), self.ids.clone(), true)
     }
 
     /// Reads the table.
-    async fn gather(&self) -> Result<Gathered, BaseError> {
-        let options = &self.input.options;
-        let gather = Gather {
-            table: self.input.table,
-            keys: &self.input.facts.keys,
-            parts: options.parts,
-            cap: &Cap::per_second(options.most_read_units),
-            patience: &Patience::new(Arc::clone(&self.input.tell), self.input.ids.clone(), true),
-            scratch: &options.scratch,
-            held: options.held,
+    async fn gather(&mut self, begun: &Begun) -> Result<Gathered, BaseError> {
+        match self.journal.source {
+            BaseSource::Scan(table) => self.scanned(table).await,
+            BaseSource::Export(exporting) => self.exported(exporting, begun).await,
+        }
+    }
+
+    fn sorting(&self) -> Gather<'_> {
+        let BaseOptions { scratch, held, .. } = &self.options;
+        Gather { keys: &self.facts.keys, scratch, held: *held }
+    }
+
+    async fn scanned(&self, table: &dyn TableScan) -> Result<Gathered, BaseError> {
+        let (parts, cap) = (self.options.parts, Cap::per_second(self.options.most_read_units));
+        let patience = self.patient();
+        self.sorting().run(async |items| scan::all(table, parts, &cap, &patience, items).await).await
+    }
+
+    async fn exported(&mut self, exporting: &Exporting<'_>, begun: &Begun) -> Result<Gathered, BaseError> {
+        let Some(order) = &begun.started.export else {
+            return Err(BaseError::Refused("an export that says nothing of what was exported".to_owned()));
         };
-        gather.run().await
+        let bucket = (exporting.buckets)(&order.bucket)?;
+        let awaited = export::Awaited { exporting, order, table_arn: &self.facts.table_arn, bucket: &*bucket };
+        let summary = awaited.summary(&mut self.journal, begun).await?;
+        let mut patience = self.patient();
+        let expected = export::Expected { facts: &self.facts, order };
+        let Contents { files, .. } = Contents::of(&*bucket, &summary, &expected, &mut patience).await?;
+        let read = async |items| export::read(&*bucket, files, order.time, &patience, items).await;
+        self.sorting().run(read).await
     }
 
     /// Writes the files, one after the other.
-    async fn store(&self, begun: Begun, rows: Sorted) -> Result<Vec<SegmentMeta>, BaseError> {
+    async fn stored(&self, begun: &Begun, rows: Sorted) -> Result<Vec<SegmentMeta>, BaseError> {
+        let BaseStarted { started, bits, limit, .. } = begun.started;
         let shelf = Shelf {
-            store: &*self.input.store,
-            folder: self.input.folder.clone(),
-            facts: &self.input.facts,
+            store: &*self.store,
+            folder: self.folder.clone(),
+            facts: &self.facts,
             intent: begun.intent,
-            started: begun.started,
-            bits: begun.bits,
-            patience: self.patience.clone(),
+            started,
+            bits,
+            patience: self.journal.patience.clone(),
         };
-        let (mut outputs, mut segments) = (Outputs::new(rows, begun.bits, begun.limit), Vec::new());
+        let (mut outputs, mut segments) = (Outputs::new(rows, bits, limit), Vec::new());
         loop {
             let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
             let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
@@ -262,35 +352,36 @@ impl Run<'_> {
         }
     }
 
-    /// Brings every segment into memory that can hold a row above the fence.
-    async fn load(&mut self, fence: Second) -> Result<(), BaseError> {
-        loop {
-            match self.input.log.load_segments(self.input.manifest, Some(fence), None).await {
-                Ok(()) => return Ok(()),
-                Err(error) => self.bear("the log", error).await?,
-            }
-        }
-    }
-
     /// Ends scans of runs that cannot be alive any more: nobody else can finish them.
     async fn abandon_left_over(&mut self) -> Result<(), BaseError> {
-        if self.input.manifest.intents.is_empty() {
+        if self.journal.manifest.intents.is_empty() {
             return Ok(());
         }
-        let now = self.now().await?;
-        for intent in ready::left_over(self.input.manifest, now) {
-            self.abandon(intent).await?;
+        let now = self.journal.now().await?;
+        for intent in ready::left_over(self.journal.manifest, now) {
+            self.journal.abandon(intent).await?;
         }
         Ok(())
+    }
+
+    /// Whether what was begun cannot become a base any more, now that this run ends with `error`.
+    fn is_over(&self, error: &BaseError) -> bool {
+        let lasting = match error {
+            BaseError::Export(error) => !matches!(error, ExportError::NotRecoverable),
+            BaseError::Service(error) => error.cure() == Cure::Nothing,
+            BaseError::Spoilt(_) | BaseError::Item(_) | BaseError::Segment(_) | BaseError::Differs { .. } => true,
+            _ => false,
+        };
+        self.journal.source.kind() == BaseKind::Scan || lasting
     }
 
     /// Says in the log that this run ends without its base.
     async fn give_up(&mut self) {
         // A run that was stopped still has this to say, and only a moment for it.
         let said = clock::within(GIVE_UP, async {
-            self.refresh().await?;
+            self.journal.refresh().await?;
             match self.begun() {
-                Some(begun) => self.abandon(begun.intent).await,
+                Some((intent, _)) => self.journal.abandon(intent).await,
                 None => Ok(()),
             }
         });
@@ -299,64 +390,5 @@ impl Run<'_> {
             Some(Err(error)) => tracing::warn!(%error, "a given-up base could not be abandoned in the log"),
             None => tracing::warn!("a given-up base could not be abandoned in the log in time"),
         }
-    }
-
-    async fn abandon(&mut self, intent: u64) -> Result<(), BaseError> {
-        while self.input.manifest.intents.contains_key(&intent) {
-            let at = self.now().await?;
-            self.propose(at, Action::IntentAbandoned(IntentAbandoned { intent })).await?;
-        }
-        Ok(())
-    }
-
-    /// Proposes an entry. What came of it the manifest says, which is then read on: the caller judges anew.
-    async fn propose(&mut self, at: Second, action: Action) -> Result<(), BaseError> {
-        match Box::pin(self.input.log.propose(self.input.manifest, at, vec![action])).await {
-            Ok(Proposed::Committed { .. } | Proposed::Lost) => {
-                self.patience.renew();
-                Ok(())
-            }
-            Ok(Proposed::Refused(violation)) => Err(BaseError::Refused(violation.to_string())),
-            Err(error) => {
-                self.bear("the log", error).await?;
-                self.refresh().await
-            }
-        }
-    }
-
-    async fn refresh(&mut self) -> Result<(), BaseError> {
-        loop {
-            match Box::pin(self.input.log.refresh(self.input.manifest)).await {
-                Err(error) => self.bear("the log", error).await?,
-                Ok(_) => {
-                    self.patience.renew();
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// The service's time.
-    async fn now(&mut self) -> Result<Second, BaseError> {
-        loop {
-            match self.input.table.now().await {
-                Err(error) => self.bear("asking the service for its time", error).await?,
-                Ok(now) => return Ok(now),
-            }
-        }
-    }
-
-    /// Waits before a call is made again, unless waiting cannot help.
-    async fn bear<E: Curable>(&mut self, what: &str, error: E) -> Result<(), BaseError>
-    where
-        BaseError: From<E>,
-    {
-        Ok(self.patience.bear(what, error).await?)
-    }
-
-    /// Waits, then reads on.
-    async fn pause(&mut self) -> Result<(), BaseError> {
-        clock::sleep(self.input.options.poll).await;
-        self.refresh().await
     }
 }

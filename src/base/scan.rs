@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+pub use super::gather::Items;
 use crate::change::{Second, Text};
 use crate::platform::aws::answer::{PassThrough, Seen, ServiceTime, Stand};
 use crate::platform::aws::{ServiceError, attribute};
@@ -60,8 +61,8 @@ pub trait TableScan: Send + Sync + std::fmt::Debug {
 /// A table through the AWS SDK.
 #[derive(Debug, Clone)]
 pub struct DynamoTable {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl DynamoTable {
@@ -158,7 +159,7 @@ pub async fn all(
     parts: u32,
     cap: &Cap,
     patience: &Patience,
-    pages: mpsc::Sender<Page>,
+    pages: mpsc::Sender<Items>,
 ) -> Result<(), ServiceError> {
     let parts = parts.max(1);
     let scan = Scan { table, cap, patience, begun: AtomicBool::new(false) };
@@ -179,7 +180,7 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    async fn part(&self, part: Part, pages: mpsc::Sender<Page>) -> Result<(), ServiceError> {
+    async fn part(&self, part: Part, pages: mpsc::Sender<Items>) -> Result<(), ServiceError> {
         let mut patience = self.patience.clone();
         let mut after = None;
         loop {
@@ -195,7 +196,8 @@ impl Scan<'_> {
             patience.renew();
             self.cap.spend(page.units).await;
             after.clone_from(&page.next);
-            if pages.send(page).await.is_err() || after.is_none() {
+            let items = Items { items: page.items, at: page.at };
+            if pages.send(items).await.is_err() || after.is_none() {
                 return Ok(());
             }
         }

@@ -1,5 +1,6 @@
 //! Bases beside a capture that another process writes, over a log in memory.
 
+mod exports;
 mod failures;
 mod memory;
 
@@ -238,7 +239,7 @@ impl World {
                 manifest: &mut manifest,
                 store,
                 folder: identity().folder(),
-                table: &*table,
+                source: BaseSource::Scan(&*table),
                 facts: facts(),
                 options,
                 ids: Ids::seeded(3),
@@ -261,7 +262,7 @@ async fn row_32_a_base_is_taken_beside_a_capture_and_serves_replays() {
     let base = world.take(&CancellationToken::new());
     world.idle(FLOOR.plus(9000)).await;
     let summary = base.await.unwrap().unwrap();
-    let (first, last) = summary.scanned;
+    let (first, last) = summary.read;
     assert_eq!((summary.items, summary.files), (100, 1));
     assert!(summary.fence <= first.plus(-120) && last.plus(900) <= summary.complete_at);
     let found = world.found().await;
@@ -322,7 +323,7 @@ async fn what_a_crash_left_is_abandoned_when_it_cannot_be_alive_any_more() {
     let mut world = World::begin().await;
     world.idle(FLOOR.plus(3700)).await;
     let (kind, fence) = (BaseKind::Scan, world.manifest.closed_through.unwrap());
-    let left = BaseStarted { kind, fence, started: fence, slack: 900, bits: 0, limit: 1 };
+    let left = BaseStarted { kind, fence, started: fence, slack: 900, bits: 0, limit: 1, export: None };
     world.commit(vec![Action::BaseStarted(left)]).await;
     world.now.store(fence.plus(48 * 3600 - 2000).0, Ordering::SeqCst);
     let base = world.take(&CancellationToken::new());
@@ -360,7 +361,7 @@ async fn a_base_waits_for_a_capture_that_only_begins() {
         manifest: &mut manifest,
         store: Arc::clone(&store),
         folder: identity().folder(),
-        table: &table,
+        source: BaseSource::Scan(&table),
         facts: facts(),
         options: options(),
         ids: Ids::seeded(3),
@@ -450,15 +451,15 @@ async fn a_stopped_run_abandons_what_it_began() {
 
 #[tokio::test]
 async fn a_base_begins_only_when_every_shard_was_judged_and_every_gap_is_passed() {
-    assert_eq!(ready(&Manifest::default()), Ready::NoStream);
+    assert_eq!(ready(&Manifest::default(), None), Ready::NoStream);
     let mut world = World::begin().await;
-    assert!(matches!(ready(&world.manifest), Ready::NotYet { .. }), "nothing was read of the shard");
+    assert!(matches!(ready(&world.manifest, None), Ready::NotYet { .. }), "nothing was read of the shard");
     world.beat().await;
     let fence = FLOOR.plus(3480);
-    assert_eq!(ready(&world.manifest), Ready::Yes { fence });
+    assert_eq!(ready(&world.manifest, None), Ready::Yes { fence });
     world.lose(FLOOR.plus(3600)).await;
-    assert!(matches!(ready(&world.manifest), Ready::NotYet { .. }), "the gap ends after closed_through");
+    assert!(matches!(ready(&world.manifest, None), Ready::NotYet { .. }), "the gap ends after closed_through");
     world.now.store(FLOOR.plus(3720).0, Ordering::SeqCst);
     world.beat().await;
-    assert_eq!(ready(&world.manifest), Ready::Yes { fence: FLOOR.plus(3600) });
+    assert_eq!(ready(&world.manifest, None), Ready::Yes { fence: FLOOR.plus(3600) });
 }

@@ -1,13 +1,11 @@
 //! Rows that the archive places late hold a base back: what is archived while it is taken is looked at.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::ready;
 use crate::change::Second;
 use crate::manifest::{Manifest, ReadError, Segments};
 use crate::segment::{SegmentMeta, Tier};
-use crate::store::ObjectStore;
 
 /// What was archived since a base began.
 pub(super) struct Watch {
@@ -19,10 +17,14 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins; `manifest` has every segment loaded that can hold a row above the fence, or old segments would seem new
+    /// Begins with a base that was begun long ago, perhaps: whatever may hold it back is looked at.
+    pub(super) const fn from_the_start(segments: Segments) -> Self {
+        Self { segments, known: BTreeSet::new(), until: None }
+    }
+
+    /// Begins with a base that begins now; `manifest` has every segment loaded that can hold a row above the fence, or old segments would seem new
     /// once a new row brings their day into memory.
-    pub(super) fn new(store: &Arc<dyn ObjectStore>, folder: &str, manifest: &Manifest) -> Self {
-        let segments = Segments::new(Arc::clone(store), folder.to_owned());
+    pub(super) fn from_now(segments: Segments, manifest: &Manifest) -> Self {
         Self { segments, known: raw(manifest).map(|meta| meta.path.clone()).collect(), until: None }
     }
 

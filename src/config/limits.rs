@@ -44,7 +44,7 @@ pub fn defaults() -> File {
             flush_bytes: Some(Size(FLUSH_BYTES)),
         },
         service: ServiceOptions { listen: None, heartbeat_url: None },
-        base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS) },
+        base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS), export: None },
         replay: ReplayOptions { write_units: Some(WRITE_UNITS) },
         status: StatusOptions { fail_if_older: None },
     }

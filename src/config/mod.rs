@@ -27,12 +27,14 @@ pub struct CaptureConfig {
 }
 
 /// How `base` works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseConfig {
     /// How much later than its commit a record may become readable.
     pub slack: Duration,
     /// Read units per second.
     pub read_units: u32,
+    /// Where an export goes; without one the table is scanned.
+    pub export: Option<String>,
 }
 
 /// How `replay` works.
@@ -110,6 +112,7 @@ impl BaseConfig {
         Self {
             slack: flags.slack.or(file.slack).map_or(limits::SLACK, |length| length.0),
             read_units: flags.read_units.or(file.read_units).unwrap_or(limits::READ_UNITS).max(1),
+            export: flags.export.clone().or_else(|| file.export.clone()),
         }
     }
 }

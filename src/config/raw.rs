@@ -83,6 +83,9 @@ pub struct BaseOptions {
     /// Spend at most this many read units per second on the scan [default: 100]
     #[arg(long, value_name = "UNITS", env = "TAILRACE_READ_UNITS", value_parser = clap::value_parser!(u32).range(1..))]
     pub read_units: Option<u32>,
+    /// Let DynamoDB export the table there instead of scanning it: for large tables; needs point-in-time recovery
+    #[arg(long, value_name = "s3://BUCKET/PREFIX", env = "TAILRACE_EXPORT")]
+    pub export: Option<String>,
 }
 
 /// Settings of `replay`.

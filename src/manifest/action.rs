@@ -4,7 +4,7 @@ mod base;
 
 use serde::{Deserialize, Serialize};
 
-pub use base::{BaseCommitted, BaseKind, BaseStarted, EmptyCheck};
+pub use base::{BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, EmptyCheck, ExportOrder};
 
 use crate::change::{KeySchema, Micros, Second, Sequence, ShardId};
 use crate::segment::SegmentMeta;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::action::{
-    BaseCommitted, BaseKind, BaseStarted, Collect, EmptyCheck, EpochClosed, GapAcknowledged, IntentAbandoned, Seal,
-    SealStarted, Void,
+    BaseCommitted, BaseKind, BaseStarted, Collect, EmptyCheck, EpochClosed, ExportOrder, GapAcknowledged,
+    IntentAbandoned, Seal, SealStarted, Void,
 };
 use super::entry::{FoldPointer, sha256};
 use super::{
@@ -188,7 +188,14 @@ pub(super) fn void(from: u64, to: u64) -> Action {
 }
 
 pub(super) fn base_started(kind: BaseKind, fence: i64) -> Action {
-    Action::BaseStarted(BaseStarted { kind, fence: at(fence), started: at(fence), slack: 0, bits: 0, limit: 1 << 20 })
+    let export = (kind == BaseKind::Export).then(|| ExportOrder {
+        time: at(fence + 300),
+        token: "token".to_owned(),
+        bucket: "exports".to_owned(),
+        prefix: "t/token".to_owned(),
+    });
+    let (fence, started) = (at(fence), at(fence));
+    Action::BaseStarted(BaseStarted { kind, fence, started, slack: 0, bits: 0, limit: 1 << 20, export })
 }
 
 pub(super) fn based(intent: u64, kind: BaseKind, fence: i64, complete: i64) -> BaseCommitted {

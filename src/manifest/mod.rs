@@ -22,8 +22,9 @@ mod strict;
 pub mod unknown;
 
 pub use action::{
-    Action, BaseCommitted, BaseKind, BaseStarted, Definition, EpochClosed, EpochStarted, GapReason, GapSpan, Heartbeat,
-    Interval, Need, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened, ShardReleased, Span,
+    Action, BaseCommitted, BaseKind, BaseStarted, Definition, EXPORT_MARGIN, EpochClosed, EpochStarted, ExportOrder,
+    GapReason, GapSpan, Heartbeat, Interval, Need, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened,
+    ShardReleased, Span,
 };
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};

@@ -88,6 +88,11 @@ impl ObjectStore for CountingStore {
         self.read(self.inner.get(path, version_id).await)
     }
 
+    async fn get_range(&self, path: &str, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        let bytes = self.inner.get_range(path, from, length).await;
+        self.read(bytes.map(|bytes| Object { bytes, version_id: None })).map(|object| object.bytes)
+    }
+
     async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {
         self.read(self.inner.get_oldest(path).await)
     }

@@ -298,6 +298,11 @@ impl ObjectStore for FaultyStore {
         self.inner.get(path, version_id).await
     }
 
+    async fn get_range(&self, path: &str, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        self.before_read(path).await?;
+        self.inner.get_range(path, from, length).await
+    }
+
     async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {
         self.before_read(path).await?;
         self.inner.get_oldest(path).await

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -189,6 +189,19 @@ impl ObjectStore for LocalStore {
         let file = self.file(path);
         let bytes = self.run(path.to_owned(), Action::Read, move |_| read(&file)).await?;
         Ok(Object { bytes: bytes.into(), version_id: None })
+    }
+
+    async fn get_range(&self, path: &str, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        checked(path)?;
+        let file = self.file(path);
+        let bytes = self.run(path.to_owned(), Action::Read, move |_| {
+            let mut bytes = Vec::new();
+            let mut file = File::open(file)?;
+            file.seek(SeekFrom::Start(from))?;
+            file.take(length).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        Ok(bytes.await?.into())
     }
 
     async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {

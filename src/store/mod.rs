@@ -127,6 +127,17 @@ pub trait ObjectStore: Send + Sync + std::fmt::Debug {
     /// [`StoreError::Absent`] or a reason why it could not be read.
     async fn get(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError>;
 
+    /// Reads up to `length` bytes of an object from the byte `from` on: fewer where it ends sooner, none behind its end.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::get`].
+    async fn get_range(&self, path: &str, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        let whole = self.get(path, None).await?.bytes;
+        let end = (whole.len() as u64).min(from.saturating_add(length));
+        let range = usize::try_from(from.min(end)).ok().zip(usize::try_from(end).ok());
+        Ok(range.map(|(from, end)| whole.slice(from..end)).unwrap_or_default())
+    }
+
     /// Reads the *oldest* version of a log slot; where there are no versions, the object.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, StreamSpecification, StreamViewType, WriteRequest};
 use futures::{StreamExt as _, stream};
 use tailrace::base::scan::{DynamoTable, Page, Part, TableScan};
-use tailrace::base::{self, BaseInput, BaseOptions, BaseSummary};
+use tailrace::base::{self, BaseInput, BaseOptions, BaseSource, BaseSummary};
 use tailrace::capture::{Capture, CaptureInput, CaptureOptions, Memory};
 use tailrace::change::{ItemKey, Second, Text, digest};
 use tailrace::manifest::{BaseKind, Log, Segments};
@@ -82,7 +82,7 @@ async fn take(table: &dyn TableScan, facts: &TableFacts, store: &Arc<dyn ObjectS
         manifest: &mut manifest,
         store: Arc::clone(store),
         folder: facts.identity.folder(),
-        table,
+        source: BaseSource::Scan(table),
         facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
         options,
         ids: Ids::random(),

@@ -7,6 +7,7 @@ mod arguments;
 mod credentials;
 mod damage;
 mod doctor;
+mod exports;
 mod fleet;
 mod gaps;
 mod kills;

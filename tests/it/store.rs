@@ -60,7 +60,16 @@ async fn puts_once(store: &dyn ObjectStore) {
     store.put_new("once/none", Bytes::new(), Keep::Derived).await.unwrap();
     store.put_new("once/all", Bytes::from(all.clone()), Keep::Short).await.unwrap();
     assert_eq!(store.get("once/none", None).await.unwrap().bytes, Bytes::new());
-    assert_eq!(store.get("once/all", None).await.unwrap().bytes, Bytes::from(all));
+    assert_eq!(store.get("once/all", None).await.unwrap().bytes, Bytes::from(all.clone()));
+    for (from, length, found) in
+        [(0, 10, 0..10), (69_990, 10, 69_990..70_000), (69_990, 99, 69_990..70_000), (5, 0, 5..5)]
+    {
+        assert_eq!(store.get_range("once/all", from, length).await.unwrap(), all[found], "{length} bytes from {from}");
+    }
+    for (path, from) in [("once/all", 70_000), ("once/all", 80_000), ("once/none", 0)] {
+        assert_eq!(store.get_range(path, from, 10).await.unwrap(), Bytes::new(), "{path} from {from}");
+    }
+    assert!(matches!(store.get_range("once/absent", 0, 10).await, Err(StoreError::Absent { .. })));
     store.delete(path, version.as_deref()).await.unwrap();
     store.delete(path, version.as_deref()).await.unwrap();
     assert!(!store.occupied(path).await.unwrap());

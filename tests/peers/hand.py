@@ -206,7 +206,8 @@ class Archive:
         return self.commit(self.beat(floor, **members))
 
     def base_started(self, fence, kind="scan", **members):
-        return action("base_started", kind=kind, fence=at(fence), started=at(fence), slack=0, bits=0, limit=1) | members
+        export = dict(export=dict(time=at(fence + 300), token="t", bucket="b", prefix="p")) if kind == "export" else {}
+        return action("base_started", kind=kind, fence=at(fence), started=at(fence), slack=0, bits=0, limit=1) | export | members
 
     def base(self, fence, complete, items, kind="scan", **members):
         n = self.commit(self.base_started(fence, kind))

@@ -729,7 +729,7 @@ class Objects(Given):
         a = self.after(*before)
         a.heartbeat(20)
         n = a.commit(a.base_started(fence, kind, **(started or {})))
-        a.heartbeat(30)
+        a.heartbeat(max(30, complete) if kind == "export" else 30)
         meta = a.base_segment(f"base/at=2026-11-22T100000Z/bucket=000/{n}-0.parquet", items or {})
         a.commit(action("base", intent=n, kind=kind, fence=at(fence), complete_at=at(complete), segments=[meta]) | members)
         return a
@@ -737,7 +737,7 @@ class Objects(Given):
     def test_a_base(self):
         self.based()
         self.holds()
-        self.based(kind="export")
+        self.based(kind="export", complete=620)
         self.holds()
         self.based(kind="archive", complete=20)
         self.holds()
@@ -750,6 +750,8 @@ class Objects(Given):
             with self.subTest(why):
                 self.based(**members)
                 self.fails(why.strip())
+        self.based(kind="export", complete=619)
+        self.fails("slack")
         self.based(intent=0)
         self.fails("no such")
 
@@ -769,8 +771,9 @@ class Objects(Given):
             a.heartbeat(20)
             n = a.commit(a.base_started(20, kind))
             a.writer = "another"
-            a.heartbeat(30)
-            a.commit(action("base", intent=n, kind=kind, fence=at(20), complete_at=at(30), segments=[]))
+            complete = 620 if kind == "export" else 30
+            a.heartbeat(complete)
+            a.commit(action("base", intent=n, kind=kind, fence=at(20), complete_at=at(complete), segments=[]))
             self.fails(why) if why else self.holds()
 
     def test_when_a_base_can_start(self):
@@ -778,6 +781,11 @@ class Objects(Given):
         self.broken("above closed_through", a.base_started(0))
         a = self.after()
         self.broken("no intent", a.base_started(-1, "empty"))
+        a = self.after()
+        near = dict(time=at(298), token="t", bucket="b", prefix="p")
+        self.broken("too near", a.base_started(-1, "export", export=near))
+        a = self.after()
+        self.broken("what was exported", a.base_started(-1, "scan", export=near))
         a = self.after()
         a.commit(a.lost(0, 50, 4, keep=(-1, -1)))
         self.broken("reaches beyond", a.base_started(-1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from moments import Invalid, Newer, Refused, day_of, following, last_second, rfc3339, second
 
 SURE_MARGIN = 300
+EXPORT_MARGIN = 300
 STREAM_FRESH = 23 * 3600 + 40 * 60
 OUTPUT = re.compile(r"(?:sealed|base)/.*/([0-9]+)-[0-9]+\.parquet")
 
@@ -413,6 +414,8 @@ class Manifest:
         if a["kind"] != "archive":
             self.check(all(g.to_cut <= self.before for g in self.all_gaps()), "a gap or border reaches beyond closed_through")
         self.check(a["kind"] != "scan" or second(a["started"]) >= fence, "the scan begins before its fence")
+        self.check(("export" in a) == (a["kind"] == "export"), "an export, and nothing else, says what was exported")
+        self.check("export" not in a or fence <= second(a["export"]["time"]) - EXPORT_MARGIN, "the fence is too near to the export's time")
         self.intents[self.next] = dict(a, writer=entry["writer"]["id"])
 
     def on_base(self, entry, a):
@@ -449,8 +452,10 @@ class Manifest:
             self.check(fence == complete, "a base from the archive is complete at its fence")
         else:
             self.check(complete == self.before, "the base is not complete at closed_through")
-        if a["kind"] == "scan":
-            self.check(complete >= second(intent["started"]) + intent["slack"], "the base is complete before its slack is over")
+        if a["kind"] != "archive":
+            exported = a["kind"] == "export"
+            read, slack = (intent["export"]["time"], max(intent["slack"], EXPORT_MARGIN)) if exported else (intent["started"], intent["slack"])
+            self.check(complete >= second(read) + slack, "the base is complete before its slack is over")
         self.bits |= {meta["path"]: intent["bits"] for meta in a["segments"]}
         met = next((g for g in self.all_gaps() if g.meets(fence, complete)), None)
         self.check(met is None, f"gap {met and met.id} meets the base")

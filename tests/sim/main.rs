@@ -13,6 +13,7 @@
 #[cfg(feature = "bug-bank")]
 mod bank;
 mod dice;
+mod export;
 mod flood;
 mod gate;
 mod load;

@@ -12,7 +12,7 @@ use crate::dice::Dice;
 use crate::model::Reader;
 use crate::service::{Manners, Service};
 use crate::trace::Trace;
-use crate::worker::{self, End, Place};
+use crate::worker::{self, End, Place, Way};
 
 /// How long the last capture may take to come up to date, in virtual seconds: calm things must not take for ever.
 const CALM_LIMIT: u64 = 4 * 3600;
@@ -58,6 +58,7 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
         rates: Rates::NONE,
         before,
         seed,
+        exports: Arc::default(),
     };
     let reader = Reader::new(&place);
     let slack = dice.pick(&[31, 35, 50]);
@@ -159,19 +160,24 @@ impl Story {
             (state.busy, state.faults) = (true, dice.pick(&[0, 5, 50, 200]));
         }
         let mut running = vec![];
-        // A snapshot needs a while of capture beside it.
-        let snapshot = dice.once_in(3);
-        let least = if snapshot { 200 } else { 10 };
+        // A snapshot needs a while of capture beside it; an export's fence lies five minutes before it, and its end as far
+        // behind.
+        let snapshot = dice.once_in(3).then(|| dice.pick(&[Way::Scan, Way::Export]));
+        let least = match snapshot {
+            None => 10,
+            Some(Way::Scan) => 200,
+            Some(Way::Export) => dice.pick(&[200, 700]),
+        };
         for _ in 0..workers {
             let end = self.end(least);
             self.workers += 1;
             running.push(worker::start(worker::capture(self.place.clone(), self.workers, end)));
             sleep(dice.seconds(0, 20)).await;
         }
-        if snapshot {
-            let end = self.end(150);
+        if let Some(way) = snapshot {
+            let end = self.end(least - 50);
             self.workers += 1;
-            running.push(worker::start(worker::snapshot(self.place.clone(), self.workers, self.slack, end)));
+            running.push(worker::start(worker::snapshot(self.place.clone(), self.workers, self.slack, way, end)));
         }
         for run in running {
             worker::join(run).await;

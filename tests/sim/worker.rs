@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tailrace::base::{self, BaseError, BaseInput, BaseOptions};
+use tailrace::base::export::Exporting;
+use tailrace::base::{self, BaseError, BaseInput, BaseOptions, BaseSource};
 use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory, Progress};
 use tailrace::manifest::Log;
 use tailrace::platform::clock::sleep;
@@ -17,6 +18,7 @@ use tailrace::store::fault::{Effect, Fault, FaultyStore, Rates};
 use tailrace::store::memory::MemoryStore;
 use tokio_util::sync::CancellationToken;
 
+use crate::export::{Exported, Exports};
 use crate::gate::{Gate, Gated};
 use crate::scan::Scanned;
 use crate::service::{Service, identity};
@@ -48,6 +50,8 @@ pub(crate) struct Place {
     /// The table held items before its stream began.
     pub(crate) before: bool,
     pub(crate) seed: u64,
+    /// What the service exported.
+    pub(crate) exports: Arc<Exports>,
 }
 
 /// One worker of a run.
@@ -189,11 +193,26 @@ pub(crate) async fn capture(place: Place, number: u64, end: End) {
     }
 }
 
+/// How a snapshot is taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    Scan,
+    Export,
+}
+
 /// Takes a snapshot, beside whatever captures.
-pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, end: End) {
+pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, way: Way, end: End) {
     let worker = Worker::new(&place, number, end);
     let stop = CancellationToken::new();
     let table = Scanned { service: Arc::clone(&place.service), gate: Arc::clone(&worker.gate) };
+    let exported = Exported {
+        service: Arc::clone(&place.service),
+        exports: Arc::clone(&place.exports),
+        gate: Arc::clone(&worker.gate),
+    };
+    let bucket = Arc::clone(&place.exports.bucket) as Arc<dyn ObjectStore>;
+    let buckets = Arc::new(move |_: &str| Ok(Arc::clone(&bucket)));
+    let exporting = Exporting { table: &exported, bucket: "exports".into(), prefix: String::new(), buckets };
     let opened = async {
         loop {
             if let Ok(opened) = Log::open(worker.archive(), &identity(), worker.ids.clone()).await {
@@ -211,7 +230,10 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, end: End) {
             manifest: &mut manifest,
             store: worker.archive(),
             folder: identity().folder(),
-            table: &table,
+            source: match way {
+                Way::Scan => BaseSource::Scan(&table),
+                Way::Export => BaseSource::Export(&exporting),
+            },
             facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
             options,
             ids: worker.ids.clone(),
@@ -221,7 +243,13 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, end: End) {
         .await
     };
     match worker.until(end, &stop, taken).await {
-        Some(Ok(summary)) => place.service.trace.note("snapshot", format_args!("{summary:?}")),
+        Some(Ok(summary)) => {
+            let kind = match way {
+                Way::Scan => "snapshot",
+                Way::Export => "snapshot by export",
+            };
+            place.service.trace.note(kind, format_args!("{summary:?}"));
+        }
         Some(Err(BaseError::Refused(violation))) => panic!("the log refuses a snapshot: {violation}"),
         Some(Err(error)) => place.service.trace.note("snapshot dropped", error),
         None => {}

@@ -2,6 +2,7 @@
 
 pub(crate) mod bent;
 pub(crate) mod dynamo;
+pub(crate) mod export_server;
 pub(crate) mod fake_stream;
 pub(crate) mod identity_server;
 pub(crate) mod long_log;

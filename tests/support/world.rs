@@ -215,7 +215,15 @@ impl World {
     pub(crate) async fn base_of(&mut self, bits: u8, files: Vec<(u16, Vec<BaseRow>)>) {
         self.idle().await;
         let fence = self.manifest.closed_through.unwrap();
-        let started = BaseStarted { kind: BaseKind::Scan, fence, started: self.now, slack: 0, bits, limit: 1 << 20 };
+        let started = BaseStarted {
+            kind: BaseKind::Scan,
+            fence,
+            started: self.now,
+            slack: 0,
+            bits,
+            limit: 1 << 20,
+            export: None,
+        };
         let intent = self.commit(vec![Action::BaseStarted(started)]).await;
         let mut segments = Vec::new();
         for ((bucket, rows), k) in files.into_iter().zip(0..) {

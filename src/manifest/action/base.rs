@@ -35,6 +35,40 @@ pub struct BaseStarted {
     pub bits: u8,
     /// Greatest size of an output, counted from its rows.
     pub limit: u64,
+    /// What the service was asked to export; always and only for an export.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<ExportOrder>,
+}
+
+impl BaseStarted {
+    /// The second that the archive must have passed at least before the base is complete; none for one of the archive's
+    /// own. The last page of a scan, which the log does not know, is read later still.
+    #[must_use]
+    pub fn passed(&self) -> Option<Second> {
+        let slack = i64::from(self.slack);
+        match (self.kind, &self.export) {
+            (BaseKind::Scan, _) => Some(self.started.plus(slack)),
+            (_, export) => export.as_ref().map(|export| export.time.plus(slack.max(EXPORT_MARGIN))),
+        }
+    }
+}
+
+/// How far, in seconds, the fence of an export lies before its time, and its completion at least behind: the service may
+/// be off by a minute there, and stamps are coarse.
+pub const EXPORT_MARGIN: i64 = 300;
+
+/// An export as the service is asked for it, fixed before it is: whoever goes on with the base asks for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportOrder {
+    /// `ExportTime`: the table is exported as of this second.
+    pub time: Second,
+    /// `ClientToken`: asked twice, the service exports once.
+    pub token: String,
+    /// `S3Bucket`
+    pub bucket: String,
+    /// `S3Prefix`, for this export alone.
+    pub prefix: String,
 }
 
 /// `base`

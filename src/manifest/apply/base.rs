@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Context;
 use super::seal::intent_of;
-use crate::manifest::action::{BaseCommitted, BaseKind, BaseStarted};
+use crate::manifest::action::{BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN};
 use crate::manifest::invariants::{Held, hold};
 use crate::manifest::state::{Base, Intent, IntentKind, Manifest};
 use crate::manifest::unknown;
@@ -23,6 +23,12 @@ impl Manifest {
         hold(10, !outside || open.is_none(), || "a gap or border reaches beyond closed_through".to_owned())?;
         let ordered = started.kind != BaseKind::Scan || started.started >= started.fence;
         hold(10, ordered, || format!("the scan begins at {}, before its fence", started.started))?;
+        let ordered = started.export.is_some() == (started.kind == BaseKind::Export);
+        hold(10, ordered, || "an export, and nothing else, says what was exported".to_owned())?;
+        let most = started.export.as_ref().map(|export| export.time.plus(-EXPORT_MARGIN));
+        hold(10, most.is_none_or(|most| started.fence <= most), || {
+            format!("the fence {} lies less than 5 min before the export's time", started.fence)
+        })?;
         let intent = Intent { kind: IntentKind::Base(started.clone()), writer: context.entry.writer.id.clone() };
         self.intents.insert(context.entry.n, intent);
         Ok(())
@@ -56,10 +62,9 @@ impl Manifest {
         hold(10, own, || format!("the scan of entry {intent} was begun by another run"))?;
         let complete = if base.kind == BaseKind::Archive { Some(base.fence) } else { context.closed };
         hold(10, Some(base.complete_at) == complete, || format!("it is not complete at {}", base.complete_at))?;
-        // Its last page, which the log does not know, was read later still.
-        let least = started.started.plus(i64::from(started.slack));
-        hold(10, base.kind != BaseKind::Scan || context.closed >= Some(least), || {
-            format!("the scan is not complete before {least}")
+        let least = started.passed();
+        hold(10, least.is_none() || context.closed >= least, || {
+            format!("the base is not complete before {}", least.unwrap_or(base.complete_at))
         })?;
         hold(10, base.checked.is_none(), || "only the empty base is checked".to_owned())?;
         let unknown = unknown::all(self);
@@ -90,7 +95,8 @@ mod tests {
     use crate::manifest::entry::Writer;
     use crate::manifest::invariants::Violation;
     use crate::manifest::{
-        Action, Entry, EpochClosed, EpochStarted, Heartbeat, ShardClosed, ShardOpened, ShardReleased, Stored,
+        Action, Entry, EpochClosed, EpochStarted, ExportOrder, Heartbeat, ShardClosed, ShardOpened, ShardReleased,
+        Stored,
     };
     use crate::segment::SegmentMeta;
 
@@ -150,7 +156,12 @@ mod tests {
 
     fn started(kind: BaseKind, fence: i64, started: i64) -> Action {
         let (fence, started) = (at(fence), at(started));
-        Action::BaseStarted(BaseStarted { kind, fence, started, slack: 900, bits: 0, limit: 1 })
+        let export = (kind == BaseKind::Export).then(|| order(started));
+        Action::BaseStarted(BaseStarted { kind, fence, started, slack: 900, bits: 0, limit: 1, export })
+    }
+
+    fn order(time: Second) -> ExportOrder {
+        ExportOrder { time, token: "t".to_owned(), bucket: "b".to_owned(), prefix: "p".to_owned() }
     }
 
     fn segment(intent: u64, k: u32) -> SegmentMeta {
@@ -199,6 +210,25 @@ mod tests {
         let mut manifest = table();
         refused(commit(&mut manifest, "w", vec![started(BaseKind::Scan, 1000, 999)]), "before its fence");
         commit(&mut manifest, "w", vec![started(BaseKind::Scan, 1000, 1000)]).unwrap();
+    }
+
+    #[test]
+    fn an_export_lies_behind_its_fence_and_is_complete_when_the_archive_has_passed_its_time_by_the_slack() {
+        let mut manifest = table();
+        refused(commit(&mut manifest, "w", vec![started(BaseKind::Export, 1000, 1299)]), "less than 5 min");
+        for (kind, export) in [(BaseKind::Export, None), (BaseKind::Scan, Some(order(at(1300))))] {
+            let (fence, begun) = (at(1000), at(1300));
+            let other = BaseStarted { kind, fence, started: begun, slack: 900, bits: 0, limit: 1, export };
+            refused(commit(&mut manifest, "w", vec![Action::BaseStarted(other)]), "says what was exported");
+        }
+        let intent = commit(&mut manifest, "w", vec![started(BaseKind::Export, 1000, 1300)]).unwrap();
+        beat(&mut manifest, 1, at(2199));
+        let early = vec![done(BaseKind::Export, intent, 1000, 2199, vec![segment(intent, 0)])];
+        refused(commit(&mut manifest, "w", early), "not complete before");
+        beat(&mut manifest, 1, at(2200));
+        // Another run may go on with it.
+        let base = vec![done(BaseKind::Export, intent, 1000, 2200, vec![segment(intent, 0)])];
+        commit(&mut manifest, "other", base).unwrap();
     }
 
     #[test]

@@ -54,12 +54,20 @@ impl S3Store {
         format!("{}{path}", self.prefix)
     }
 
-    /// One read of a whole object: the request under the SDK's deadlines, the body under ours. An answer whose body
-    /// did not come whole is the inner error.
-    async fn read(&self, path: &str, version_id: Option<&str>) -> Result<Result<Object, String>, StoreError> {
+    /// One read of an object, or of a range of it: the request under the SDK's deadlines, the body under ours. An
+    /// answer whose body did not come whole is the inner error.
+    async fn read(&self, path: &str, wanted: Wanted<'_>) -> Result<Result<Object, String>, StoreError> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(path));
-        let answer = request.set_version_id(version_id.map(str::to_owned)).send().await;
-        let answer = answer.map_err(|error| error::of_read(path, &error))?;
+        let request = match wanted {
+            Wanted::Whole(version_id) => request.set_version_id(version_id.map(str::to_owned)),
+            Wanted::Range { from, length } => request.range(format!("bytes={from}-{}", from + length - 1)),
+        };
+        let answer = match request.send().await {
+            Err(error) if error::code(&error) == "InvalidRange" => {
+                return Ok(Ok(Object { bytes: Bytes::new(), version_id: None }));
+            }
+            answer => answer.map_err(|error| error::of_read(path, &error))?,
+        };
         // Checks the service's checksum of the whole object, where it sent one.
         let Some(body) = clock::within(BODY, answer.body.collect()).await else {
             return Ok(Err(format!("its bytes did not arrive within {} s", BODY.as_secs())));
@@ -73,6 +81,20 @@ impl S3Store {
             return Ok(Err(format!("only {} of its bytes arrived", bytes.len())));
         }
         Ok(Ok(Object { bytes, version_id: answer.version_id }))
+    }
+
+    /// Reads until the body comes whole, a few times at most.
+    async fn read_whole(&self, path: &str, wanted: Wanted<'_>) -> Result<Object, StoreError> {
+        checked(path)?;
+        let mut tries = 1;
+        loop {
+            // What gave no answer was asked several times already, by the SDK.
+            match self.read(path, wanted).await? {
+                Ok(object) => return Ok(object),
+                Err(_) if tries < READS => tries += 1,
+                Err(reason) => return Err(StoreError::Unavailable { path: path.to_owned(), reason }),
+            }
+        }
     }
 
     /// Until when an object that is put now must be kept, if the archive locks.
@@ -91,6 +113,15 @@ impl S3Store {
     }
 }
 
+/// What of an object.
+#[derive(Debug, Clone, Copy)]
+enum Wanted<'a> {
+    /// All of it, of this version.
+    Whole(Option<&'a str>),
+    /// At most `length` bytes, which is not 0.
+    Range { from: u64, length: u64 },
+}
+
 /// Deadlines for a request that carries `bytes`: one attempt, and all attempts together.
 fn deadlines(bytes: usize) -> TimeoutConfig {
     let attempt = ATTEMPT + Duration::from_secs(bytes as u64 / SLOWEST);
@@ -104,16 +135,14 @@ impl ObjectStore for S3Store {
     }
 
     async fn get(&self, path: &str, version_id: Option<&str>) -> Result<Object, StoreError> {
-        checked(path)?;
-        let mut tries = 1;
-        loop {
-            // What gave no answer was asked several times already, by the SDK.
-            match self.read(path, version_id).await? {
-                Ok(object) => return Ok(object),
-                Err(_) if tries < READS => tries += 1,
-                Err(reason) => return Err(StoreError::Unavailable { path: path.to_owned(), reason }),
-            }
+        self.read_whole(path, Wanted::Whole(version_id)).await
+    }
+
+    async fn get_range(&self, path: &str, from: u64, length: u64) -> Result<Bytes, StoreError> {
+        if length == 0 {
+            return Ok(Bytes::new());
         }
+        Ok(self.read_whole(path, Wanted::Range { from, length }).await?.bytes)
     }
 
     async fn get_oldest(&self, path: &str) -> Result<Object, StoreError> {

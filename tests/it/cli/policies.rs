@@ -1,10 +1,12 @@
 //! The policies under `deploy/`: what each role does is allowed, and what is allowed is done, or told here why not.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 use aws_sdk_dynamodb::types::{AttributeValue, StreamViewType};
 
 use super::*;
+use crate::support::export_server::ExportServer;
 use crate::support::s3_server::{BUCKET, Rules, S3Server};
 use crate::support::tap::Tap;
 
@@ -14,6 +16,7 @@ const RARE: &[(&str, &str)] = &[
     ("s3:ListBucketVersions", "a slot of the log is hidden by a delete marker"),
     ("s3:PutObjectRetention", "an archive whose objects are locked"),
     ("s3:GetBucketObjectLockConfiguration", "doctor, in a bucket that can lock"),
+    ("s3:AbortMultipartUpload", "the service, which writes an export in the caller's name"),
 ];
 
 /// The actions that a policy allows.
@@ -33,6 +36,7 @@ fn allowed(policy: &str) -> BTreeSet<String> {
 struct Scene {
     shell: Shell,
     dynamo: Tap,
+    service: ExportServer,
     s3: S3Server,
 }
 
@@ -41,7 +45,10 @@ impl Scene {
     async fn begin(dynamo: &Dynamo, before: Option<&Self>) -> Self {
         let rules = Rules { versioned: true, ..Rules::default() };
         let s3 = S3Server::start(rules).await;
-        let tap = Tap::before(dynamo.config.endpoint_url().unwrap()).await;
+        let root = tailrace::store::Location::parse(&format!("s3://{BUCKET}")).unwrap();
+        let bucket = tailrace::store::connect(&root, &s3.config, None).unwrap();
+        let service = ExportServer::before(dynamo.config.endpoint_url().unwrap(), bucket).await;
+        let tap = Tap::before(&service.endpoint).await;
         if let Some(before) = before {
             let open = |server: &S3Server| {
                 let location = tailrace::store::Location::parse(&format!("s3://{BUCKET}/archive")).unwrap();
@@ -59,7 +66,7 @@ impl Scene {
             .with("AWS_ENDPOINT_URL", &tap.endpoint)
             .with("AWS_ENDPOINT_URL_S3", s3.config.endpoint_url().unwrap())
             .with("TAILRACE_ARCHIVE", &format!("s3://{BUCKET}/archive"));
-        Self { shell, dynamo: tap, s3 }
+        Self { shell, dynamo: tap, service, s3 }
     }
 
     /// What was asked for, in the words of policies.
@@ -103,6 +110,16 @@ async fn each_role_does_what_its_policy_allows_and_nothing_else() {
         .is(0);
     capture.shell.run(&[&["base", "--table", "orders", "--slack", "1s"], &settle[..]].concat()).await.is(0);
     capture.shell.run(&["doctor", "--table", "orders"]).await.is(0);
+    // An export lies five minutes behind the beginning of the archive.
+    capture.service.ahead.store(400, Ordering::SeqCst);
+    let export = format!("s3://{BUCKET}/exports");
+    let by_export = ["base", "--table", "orders", "--slack", "1s", "--export", &export];
+    let taking = capture.shell.start(&[&by_export[..], &settle[..]].concat());
+    while capture.service.orders() == 0 {
+        clock::sleep(Duration::from_millis(50)).await;
+    }
+    capture.service.ahead.store(800, Ordering::SeqCst);
+    taking.end().await.is(0);
     capture.is_what(include_str!("../../../deploy/iam-capture.json"));
 
     let replay = Scene::begin(&dynamo, Some(&capture)).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tailrace::base::scan::{Page, Part, TableScan};
-use tailrace::base::{self, BaseError, BaseInput, BaseOptions, BaseSummary};
+use tailrace::base::{self, BaseError, BaseInput, BaseOptions, BaseSource, BaseSummary};
 use tailrace::capture::Capture;
 use tailrace::change::{Second, Text};
 use tailrace::platform::aws::ServiceError;
@@ -51,7 +51,7 @@ pub(super) async fn take(scene: &Scene, store: Store) -> Result<BaseSummary, Bas
         manifest: &mut manifest,
         store,
         folder: scene.table.folder(),
-        table: &Table(Arc::clone(&scene.stream)),
+        source: BaseSource::Scan(&Table(Arc::clone(&scene.stream))),
         facts: Facts {
             origin: "origin".into(),
             table_arn: of_table.arn,

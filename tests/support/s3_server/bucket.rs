@@ -189,6 +189,20 @@ impl S3 for Api {
         known(&input.bucket)?;
         let version = self.0.find(&input.key, input.version_id.as_deref())?;
         let bytes = version.bytes.clone().unwrap_or_default();
+        if let Some(range) = input.range {
+            let length = bytes.len() as u64;
+            let part = range.check(length).map_err(|_| s3_error!(InvalidRange))?;
+            let content_range = Some(format!("bytes {}-{}/{length}", part.start, part.end - 1));
+            let part = bytes.slice(usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap());
+            return Ok(S3Response::new(GetObjectOutput {
+                content_length: i64::try_from(part.len()).ok(),
+                content_range,
+                version_id: self.0.id(&version),
+                last_modified: Some(version.modified),
+                body: Some(s3s::Body::from(part).into()),
+                ..Default::default()
+            }));
+        }
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(size(&version)),
             checksum_sha256: Some(sha256(&bytes)),
