@@ -79,6 +79,8 @@ pub struct CaptureInput {
     pub options: CaptureOptions,
     /// What it may hold of what was read and is not written yet; other tables may share it.
     pub memory: Memory,
+    /// Nobody means the table any more: the capture that is then told to stop says so in the log.
+    pub let_go: CancellationToken,
     /// Who is told.
     pub observer: Observer,
 }
@@ -120,7 +122,7 @@ impl Capture {
         };
         let ended = tokio::select! {
             biased;
-            ended = run.run(&stop) => ended?,
+            ended = run.to_its_end(&stop) => ended?,
             () = late => Ended::StoppedUndrained,
         };
         Ok(run.summary(ended))

@@ -14,9 +14,9 @@ pub enum Ended {
     StoppedUndrained,
     /// `once`: `closed_through` reached the service's time at the start.
     CaughtUp,
-    /// The stream is off or gone: what was readable is archived, and coverage ends.
+    /// The stream is off or gone, or nobody means the table any more: what was readable is archived, and coverage ends.
     CoverageEnded {
-        /// `stream_disabled` or `table_deleted`, as committed.
+        /// `stream_disabled`, `table_deleted` or `unselected`, as committed.
         reason: String,
     },
 }

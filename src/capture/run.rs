@@ -13,7 +13,7 @@ use super::report::{CaptureSummary, Ended, Progress};
 use super::start::{self, Birth};
 use super::uploader::Uploader;
 use crate::change::{Second, ShardId};
-use crate::manifest::action::{CoverageEnded, STREAM_DISABLED, TABLE_DELETED};
+use crate::manifest::action::{CoverageEnded, STREAM_DISABLED, TABLE_DELETED, UNSELECTED};
 use crate::manifest::{Action, BaseCommitted, Definition, EpochStarted};
 use crate::platform::aws::ServiceError;
 use crate::platform::clock::sleep;
@@ -64,9 +64,19 @@ impl<'a> Run<'a> {
         CaptureSummary { ended, counts: self.committer.counts, closed_through, proven_through }
     }
 
+    /// As [`Self::run`]; of a table that is let go, coverage ends in the log.
+    pub(super) async fn to_its_end(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
+        let ended = self.run(stop).await?;
+        if ended == Ended::Stopped && self.input.let_go.is_cancelled() {
+            self.end_coverage(UNSELECTED).await?;
+            return Ok(Ended::CoverageEnded { reason: UNSELECTED.to_owned() });
+        }
+        Ok(ended)
+    }
+
     /// Reads the open epoch to its end, then the stream that the table has now. When there is nothing left to read,
     /// `once` ends; a service waits for the stream to be turned on again.
-    pub(super) async fn run(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
+    async fn run(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
         loop {
             if stop.is_cancelled() {
                 return Ok(Ended::Stopped);
@@ -172,13 +182,14 @@ impl<'a> Run<'a> {
     async fn end_coverage(&mut self, reason: &str) -> Result<(), CaptureError> {
         let goes_on = |run: &Self| {
             let manifest = &run.committer.manifest;
-            manifest.coverage_ended.is_none() && manifest.open_epoch().is_none()
+            manifest.coverage_ended.is_none() && (manifest.open_epoch().is_none() || reason == UNSELECTED)
         };
         while goes_on(self) {
             let ended = Action::CoverageEnded(CoverageEnded { reason: reason.into() });
             if let Outcome::Committed(_) = self.committer.propose(vec![ended]).await? {
                 let what = match reason {
                     TABLE_DELETED => "the table was deleted: what its stream still had is archived, and coverage ends",
+                    UNSELECTED => "the table is not meant any more: what was read of it is archived, and coverage ends",
                     _ => "the stream is off: what it still had is archived, and coverage ends until it is on again",
                 };
                 self.committer.say(&Progress::Alarm { what: what.to_owned() });

@@ -9,6 +9,7 @@ mod selection;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::archive::{Archive, log_failure};
@@ -19,6 +20,7 @@ use crate::capture::{
 use crate::config::raw::{CaptureOptions, ServiceOptions};
 use crate::config::{CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
+use crate::manifest::action::UNSELECTED;
 use crate::platform::aws;
 use crate::service::{self, Board, Listening, Pinging};
 use crate::shard::StreamSource;
@@ -144,6 +146,7 @@ pub(super) fn input(
         origin: archive.origin.clone(),
         ids: archive.ids.clone(),
         options,
+        let_go: CancellationToken::new(),
         memory: Memory::new(limits::MEMORY),
     }
 }
@@ -176,9 +179,9 @@ fn joined(exit: Exit, failed: &[Failure], place: &str) -> Failure {
     Failure::new(exit, what, place, "mend each table as its warning says; the others are not affected")
 }
 
-/// A stream that is off or gone ends its capture, and is an answer of its own.
+/// A stream that is off or gone ends its capture, and is an answer of its own. A table that is let go is not.
 fn over(captured: &Captured) -> Option<Failure> {
-    let reason = captured.coverage_ended.as_ref()?;
+    let reason = captured.coverage_ended.as_ref().filter(|reason| *reason != UNSELECTED)?;
     let what = format!("the stream has ended ({reason}); what was readable is archived");
     let next = format!("ask for times before its end, or turn it on again:\n{}", turn_on(&captured.name));
     Some(Failure::new(Exit::OutsideCoverage, what, &captured.table, next))

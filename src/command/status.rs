@@ -16,7 +16,7 @@ use crate::config::StatusConfig;
 use crate::config::raw::StatusOptions;
 use crate::config::unit::Length;
 use crate::failure::{Exit, Failure};
-use crate::manifest::action::TABLE_DELETED;
+use crate::manifest::action::{TABLE_DELETED, UNSELECTED};
 use crate::manifest::{Cause, Unknown};
 use crate::platform::clock;
 
@@ -86,6 +86,8 @@ struct TableStatus {
     alarm: Vec<String>,
     restorable_from: Option<Second>,
     too_old: bool,
+    /// Nobody means the table any more, though its stream goes on.
+    unselected: bool,
     /// What became of the stream, where none is archived any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     over: Option<Unknown>,
@@ -104,6 +106,7 @@ impl TableStatus {
             seconds_left: behind.filter(|_| coverage.live).map(|behind| KEPT - behind),
             too_old: too_old && (coverage.live || named),
             over: coverage.over().cloned(),
+            unselected: coverage.ended.as_deref() == Some(UNSELECTED),
             made_anew: coverage.made_anew,
             table: coverage.table,
             closed_through: coverage.closed_through,
@@ -125,6 +128,9 @@ impl fmt::Display for TableStatus {
         match self.seconds_left {
             Some(left) if left > 0 => writeln!(f, "  the service keeps what is missing for {} more", span(left))?,
             Some(_) => writeln!(f, "  the service has begun to drop what is missing: start `tailrace capture` now")?,
+            None if self.unselected => {
+                writeln!(f, "  the table is not selected any more: later changes are not archived")?
+            }
             None if !self.live && self.over.is_none() => writeln!(f, "  no stream of this table is being archived")?,
             None => {}
         }
@@ -155,7 +161,7 @@ enum Trouble {
     Off,
     /// None.
     None,
-    /// The table is gone.
+    /// The table is gone, or nobody means it any more.
     Gone,
 }
 
@@ -178,6 +184,7 @@ impl TableStatus {
             _ if !self.alarm.is_empty() => Trouble::Lost,
             _ if self.too_old || self.seconds_left.is_some_and(|left| left <= 0) => Trouble::Late,
             _ if self.made_anew.is_some() || self.over.as_ref().is_some_and(deleted) => Trouble::Gone,
+            _ if self.unselected => Trouble::Gone,
             _ if self.live => Trouble::None,
             _ => Trouble::Off,
         }
@@ -245,6 +252,7 @@ mod tests {
             alarm: vec![],
             restorable_from: None,
             too_old: false,
+            unselected: false,
             over: None,
             made_anew: None,
         };

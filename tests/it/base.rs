@@ -62,6 +62,7 @@ fn capture(dynamo: &Dynamo, facts: &TableFacts, store: &Arc<dyn ObjectStore>) ->
         origin: "origin".into(),
         ids: Ids::random(),
         options: CaptureOptions { settle, flush_age, ends_mean_nothing: true, ..CaptureOptions::default() },
+        let_go: CancellationToken::new(),
         memory: Memory::new(64 << 20),
         observer: Arc::new(|_| {}),
     })

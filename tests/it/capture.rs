@@ -95,6 +95,7 @@ impl Scene {
             origin: "origin".into(),
             ids: Ids::seeded(self.seed * 1000 + writer),
             options,
+            let_go: CancellationToken::new(),
             memory: Memory::new(64 << 20),
             observer: Arc::new(move |progress| said.lock().unwrap().push(progress.clone())),
         }

@@ -55,6 +55,7 @@ async fn an_idle_shard_costs_a_call_in_five_seconds_and_a_change_is_safe_ten_sec
         origin: "origin".into(),
         ids: Ids::seeded(1),
         options: CaptureOptions::default(),
+        let_go: CancellationToken::new(),
         memory: Memory::new(64 << 20),
         observer: Arc::new(move |progress| {
             if let Progress::Committed { rows, .. } = progress {

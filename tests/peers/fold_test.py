@@ -18,7 +18,7 @@ class Folds(Case):
         a.commit(a.epoch(), a.empty(), a.opened("s"), a.opened("u", start=900, rank=1, parent="gone", unlisted=True))
         a.changes([*FIRST, unknown(3, 3)], unknown=[at(3)])
         a.changes([change(4, "INSERT", "c", C1, None, 900, changed_at=(T0 + 10) * 10**6)], late=[interval(5, 900)])
-        a.commit(a.lost(900, 950, 7), action("coverage_ended", reason="unselected"))
+        a.commit(a.lost(900, 950, 7), action("coverage_ended", reason="stream_disabled"))
         a.commit(action("gap_acknowledged", gap="3.0", reason="fine"), dict(action="hologram", need="none", deep=dict(x=[1, None])))
         a.commit(a.closed("s"), a.opened("c", start=100, rank=1, parent="s", floor=949, cut=950))
         a.commit(a.released("s"), a.awaited("w", "lost", 2000, 950))

@@ -866,6 +866,11 @@ class Objects(Given):
         a.commit(action("definition", at=at(5), table=table), action("coverage_ended", reason="unselected"))
         manifest = self.holds()
         self.assertEqual((manifest.definition["table"], manifest.coverage_ended), (table, "unselected"))
+        a.heartbeat(20)
+        self.assertIsNone(self.holds().coverage_ended, "it is archived again")
+        a.commit(action("coverage_ended", reason="stream_disabled"))
+        a.heartbeat(30)
+        self.assertEqual(self.holds().coverage_ended, "stream_disabled", "what the stream still had")
         self.broken("form", action("coverage_ended", reason="bored"))
 
 

@@ -169,6 +169,7 @@ class Manifest:
         floor = second(a["floor"])
         self.check(self.before is None or floor >= self.before, "the epoch's floor is below closed_through")
         self.epochs[a["epoch"]] = dict(a, floor=floor, created=second(a["created"]), n=self.next)
+        self.coverage_ended = None
 
     def open_epoch(self, a):
         self.check(a["epoch"] in self.epochs and a["epoch"] not in self.borders, "the epoch is not open")
@@ -265,6 +266,7 @@ class Manifest:
         shard.released = True
 
     def on_heartbeat(self, _, a):
+        self.covered_again()
         shard = self.open_shard(a)
         self.check(int(a["through"]) == shard.through, "the heartbeat differs from the shard")
         floor = second(a["floor"])
@@ -275,6 +277,7 @@ class Manifest:
     # Rows and gaps.
 
     def on_segments(self, _, a):
+        self.covered_again()
         last, sealing = max(self.sealed, default=""), [i["day"] for i in self.intents.values() if "day" in i]
         for meta in a["segments"]:
             self.name(meta)
@@ -369,6 +372,11 @@ class Manifest:
 
     def on_definition(self, _, a):
         self.definition = a
+
+    def covered_again(self):
+        """A table that nobody meant any more is archived again: its stream never ended."""
+        if self.coverage_ended == "unselected":
+            self.coverage_ended = None
 
     def on_coverage_ended(self, _, a):
         self.coverage_ended = a["reason"]

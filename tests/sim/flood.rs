@@ -17,6 +17,7 @@ use tailrace::shard::{
     ListedShard, Listing, RawPage, ReadFrom, ShardIterator, SourceError, StreamSource, StreamStatus,
 };
 use tailrace::store::ObjectStore;
+use tokio_util::sync::CancellationToken;
 
 use crate::service::{NOON, table};
 use crate::stream::sequence as digits;
@@ -209,6 +210,7 @@ impl Flood {
             origin: "origin".into(),
             ids: Ids::seeded(7),
             options: CaptureOptions::default(),
+            let_go: CancellationToken::new(),
             memory,
             observer,
         }

@@ -99,6 +99,7 @@ impl Worker {
             origin: "origin".into(),
             ids: self.ids.clone(),
             options,
+            let_go: CancellationToken::new(),
             memory: Memory::new(64 << 20),
             observer: Arc::new(move |progress| {
                 watched.trace.note(kind(progress), format_args!("worker {number}: {progress:?}"));

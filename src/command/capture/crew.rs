@@ -17,6 +17,14 @@ use crate::command::signal::Stop;
 use crate::failure::Failure;
 use crate::platform::clock::sleep;
 
+/// Ends the capture of one table.
+#[derive(Debug, Clone)]
+pub(super) struct Leash {
+    /// The table is not meant any more, which is told before it is stopped.
+    pub(super) let_go: CancellationToken,
+    pub(super) stop: CancellationToken,
+}
+
 /// What a table came to.
 type Ended = (Key, Result<Captured, Failure>);
 
@@ -27,7 +35,7 @@ pub(super) struct Crew<'a> {
     stop: &'a Stop,
     running: FuturesUnordered<BoxFuture<'a, Ended>>,
     /// Ends one table.
-    stops: BTreeMap<Key, CancellationToken>,
+    stops: BTreeMap<Key, Leash>,
     /// Failures of looking that were told already.
     told: Vec<Failure>,
     pub(super) done: Vec<Captured>,
@@ -97,10 +105,11 @@ impl<'a> Crew<'a> {
         }
         let meant: BTreeSet<Key> = found.iter().map(|found| found.key.clone()).collect();
         // A table that is not listed was deleted: what its stream still has is read to the end.
-        for (key, stop) in self.stops.iter().filter(|(key, _)| listed.contains(*key) && !meant.contains(*key)) {
-            if !stop.is_cancelled() {
+        for (key, leash) in self.stops.iter().filter(|(key, _)| listed.contains(*key) && !meant.contains(*key)) {
+            if !leash.stop.is_cancelled() {
                 self.keeper.out.note(&format!("{} is not meant any more: what was read of it is written", key.2));
-                stop.cancel();
+                leash.let_go.cancel();
+                leash.stop.cancel();
             }
         }
         for found in found {
@@ -120,9 +129,10 @@ impl<'a> Crew<'a> {
             self.refuse(prepared.err()?);
             return Some(());
         }
-        let (key, stop) = (found.key.clone(), self.stop.drain.child_token());
-        self.stops.insert(key.clone(), stop.clone());
-        self.running.push(Box::pin(async move { (key, keeper.keep(found, prepared, stop).await) }));
+        let (key, leash) =
+            (found.key.clone(), Leash { let_go: CancellationToken::new(), stop: self.stop.drain.child_token() });
+        self.stops.insert(key.clone(), leash.clone());
+        self.running.push(Box::pin(async move { (key, keeper.keep(found, prepared, leash).await) }));
         Some(())
     }
 

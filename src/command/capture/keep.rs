@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use tokio_util::sync::CancellationToken;
 
+use super::crew::Leash;
 use super::fleet::Found;
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
@@ -59,15 +60,19 @@ impl Keeper<'_> {
         &self,
         found: Found,
         first: Result<CaptureInput, Failure>,
-        stop: CancellationToken,
+        leash: Leash,
     ) -> Result<Captured, Failure> {
+        let Leash { let_go, stop } = leash;
         let Found { name, aws, looked_for, .. } = found;
         let mut prepared = first;
         let mut pause = Backoff::new(self.archive.ids.clone(), PAUSE.0, PAUSE.1);
         let (mut told, mut deleted) = (None, false);
         loop {
             let ended = match prepared {
-                Ok(input) => self.one(name.clone(), input, stop.clone()).await,
+                Ok(input) => {
+                    let input = CaptureInput { let_go: let_go.clone(), ..input };
+                    self.one(name.clone(), input, stop.clone()).await
+                }
                 Err(failure) => Err(failure),
             };
             let failure = match ended {

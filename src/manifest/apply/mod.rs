@@ -10,7 +10,7 @@ mod segments;
 mod shard;
 mod void;
 
-use super::action::{Action, GapAcknowledged};
+use super::action::{Action, GapAcknowledged, UNSELECTED};
 use super::entry::Entry;
 use super::invariants::{Broken, Held, Violation, hold, rises};
 use super::state::{GapId, Manifest, UnknownAction};
@@ -100,6 +100,11 @@ impl Manifest {
         self.close_time((!voids).then_some((context.closed, context.proven)))
     }
 
+    /// A table that nobody meant any more is archived again: its stream never ended.
+    fn covered_again(&mut self) {
+        self.coverage_ended.take_if(|reason| reason == UNSELECTED);
+    }
+
     fn one(&mut self, context: &mut Context<'_>, action: &Action) -> Held {
         let entry = context.entry;
         match action {
@@ -109,8 +114,14 @@ impl Manifest {
             Action::ShardOpened(opened) => self.shard_opened(context, opened),
             Action::ShardClosed(closed) => self.shard_closed(entry.at, closed),
             Action::ShardReleased(released) => self.shard_released(released),
-            Action::Segments(added) => self.segments_added(context, added),
-            Action::Heartbeat(heartbeat) => self.heartbeat(heartbeat),
+            Action::Segments(added) => {
+                self.covered_again();
+                self.segments_added(context, added)
+            }
+            Action::Heartbeat(heartbeat) => {
+                self.covered_again();
+                self.heartbeat(heartbeat)
+            }
             Action::SealStarted(started) => self.seal_started(context, started),
             Action::Seal(seal) => self.seal(seal),
             Action::BaseStarted(started) => self.base_started(context, started),

@@ -103,7 +103,18 @@ async fn tags_choose_tables_and_their_removal_ends_the_capture_of_one() {
     capture.until("archiving 1 table, and whatever comes to match").await;
     tag(&dynamo, "orders", false).await;
     capture.until("orders is not meant any more").await;
+    capture.until("coverage ends").await;
     capture.until("orders: 0 changes").await;
+    let status = shell.run(&["status"]).await;
+    assert!(status.out.contains("the table is not selected any more"), "{}", status.out);
+    // Tagged again, it is archived as before: its stream never ended.
+    tag(&dynamo, "orders", true).await;
+    let again = async {
+        while !shell.run(&["status", "--json"]).await.out.contains("\"live\":true") {
+            clock::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    assert!(clock::within(PATIENCE, again).await.is_some(), "{}", capture.told());
     capture.signal("TERM");
     capture.end().await;
 }

@@ -61,6 +61,7 @@ impl Scene {
             origin: "origin".into(),
             ids: Ids::random(),
             options,
+            let_go: CancellationToken::new(),
             memory: Memory::new(64 << 20),
             observer: Arc::new(|_| {}),
         }

@@ -1,9 +1,10 @@
 //! Entries in the chain, and epochs in turn.
 
 use super::*;
-use crate::manifest::Entry;
+use crate::manifest::action::{CoverageEnded, STREAM_DISABLED, UNSELECTED};
 use crate::manifest::entry::FoldPointer;
 use crate::manifest::fixture::*;
+use crate::manifest::{Action, Entry};
 
 #[tokio::test]
 async fn epochs_follow_one_another() {
@@ -22,6 +23,25 @@ async fn epochs_follow_one_another() {
         case(4, "epoch 1 awaits shards", &waiting, vec![epoch_closed(1)]),
     ])
     .await;
+}
+
+#[tokio::test]
+async fn coverage_that_ended_begins_again_with_an_epoch_or_where_the_stream_went_on() {
+    let ends = |reason: &str| Action::CoverageEnded(CoverageEnded { reason: reason.to_owned() });
+    let store = memory();
+    let (log, mut manifest) = open(&store, 1).await;
+    commit(&log, &mut manifest, begin()).await;
+    commit(&log, &mut manifest, vec![ends(UNSELECTED)]).await;
+    assert_eq!(manifest.coverage_ended.as_deref(), Some(UNSELECTED));
+    commit(&log, &mut manifest, vec![beat("a", START - 1, 500)]).await;
+    assert_eq!(manifest.coverage_ended, None);
+    commit(&log, &mut manifest, vec![ends(STREAM_DISABLED)]).await;
+    // What the stream still had.
+    commit(&log, &mut manifest, vec![beat("a", START - 1, 600)]).await;
+    assert_eq!(manifest.coverage_ended.as_deref(), Some(STREAM_DISABLED));
+    commit(&log, &mut manifest, vec![closed("a", START - 1), epoch_closed(1)]).await;
+    commit(&log, &mut manifest, vec![epoch(2, 600)]).await;
+    assert_eq!(manifest.coverage_ended, None);
 }
 
 #[tokio::test]
