@@ -78,7 +78,7 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let (archive, mut timeline, plan) = ready.unwrap_or_else(|| Err(stopped()))?;
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
-    let mut sink = sink(&archive, &timeline, &destination, config).await?;
+    let mut sink = sink(&archive, &timeline, &plan, &destination, config).await?;
     let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
     let (place, segments) = (place(&archive, &timeline), segments(&archive, &timeline));
     let bar = context.out.progress(STEPS, "items");
@@ -242,17 +242,19 @@ async fn plan(
 async fn sink(
     archive: &Archive,
     timeline: &Opened,
+    plan: &Plan,
     destination: &Destination,
     config: ReplayConfig,
 ) -> Result<Box<dyn Sink>, Failure> {
     let failed = |error: SinkError| ReplayError::from(error);
+    let note = report::note(&timeline.table, plan);
     match destination {
         Destination::File(path, form) => {
-            let sink = FileSink::create(path, *form).map_err(failed);
+            let sink = FileSink::create(path, *form, note).map_err(failed);
             Ok(Box::new(sink.map_err(|error| error.to_failure(&path.display().to_string()))?))
         }
         Destination::Folder(path) => {
-            let sink = FolderSink::create(path).map_err(failed);
+            let sink = FolderSink::create(path, note).map_err(failed);
             Ok(Box::new(sink.map_err(|error| error.to_failure(&path.display().to_string()))?))
         }
         Destination::Dynamodb(name) => {
@@ -266,6 +268,7 @@ async fn sink(
                 keys: &keys,
                 definition: timeline.manifest.definition.as_ref().map(|definition| &definition.table),
                 most_write_units: Some(config.write_units),
+                note: note.as_deref(),
             };
             let sink = TableSink::connect(&aws, new, archive.ids.clone()).await.map_err(failed);
             Ok(Box::new(sink.map_err(|error| error.to_failure(&format!("dynamodb:{name}")))?))

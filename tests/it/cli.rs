@@ -12,6 +12,7 @@ mod fleet;
 mod gaps;
 mod kills;
 mod live;
+mod outage;
 mod places;
 mod points;
 mod policies;
@@ -239,6 +240,14 @@ impl Running {
     fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// The most memory that it took so far.
+    #[cfg(target_os = "linux")]
+    fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     async fn end(mut self) -> Ended {

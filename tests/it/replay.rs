@@ -51,7 +51,7 @@ fn items(count: u32) -> Vec<Item> {
 
 async fn create(client: &Client, name: &str) -> Result<TableSink, SinkError> {
     let keys = keys();
-    let new = NewTable { name, keys: &keys, definition: None, most_write_units: None };
+    let new = NewTable { name, keys: &keys, definition: None, most_write_units: None, note: None };
     TableSink::create(client.clone(), new, Ids::seeded(1)).await
 }
 
@@ -100,7 +100,8 @@ async fn billing_follows_the_archived_definition() {
     let dynamo = Dynamo::start().await;
     let definition = json!({"ProvisionedThroughput": {"ReadCapacityUnits": 7, "WriteCapacityUnits": 9}});
     let keys = keys();
-    let new = NewTable { name: "units", keys: &keys, definition: Some(&definition), most_write_units: None };
+    let new =
+        NewTable { name: "units", keys: &keys, definition: Some(&definition), most_write_units: None, note: None };
     TableSink::create(dynamo.client.clone(), new, Ids::seeded(1)).await.unwrap();
     let table = dynamo.client.describe_table().table_name("units").send().await.unwrap().table.unwrap();
     let units = table.provisioned_throughput.unwrap();

@@ -3,6 +3,7 @@
 //! planned by the number of the request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ struct Plan {
     mutated: Mutex<u64>,
     of_mutations: Mutex<BTreeMap<u64, Wire>>,
     latency: Duration,
+    /// Nothing works.
+    down: AtomicBool,
     /// The actions that the requests needed.
     actions: Mutex<BTreeSet<&'static str>>,
 }
@@ -104,6 +107,11 @@ impl S3Server {
     /// Begins to note actions anew.
     pub(crate) fn forget_actions(&self) {
         self.plan.actions.lock().unwrap().clear();
+    }
+
+    /// From now on every request is answered with 503, or none.
+    pub(crate) fn set_down(&self, down: bool) {
+        self.plan.down.store(down, Ordering::SeqCst);
     }
 
     /// Plans faults for the requests to come: the next one has number 0.
@@ -162,6 +170,9 @@ impl Plan {
         self.actions.lock().unwrap().insert(action(request.method(), request.uri().path(), query));
         let fault = self.next(request.method());
         clock::sleep(self.latency).await;
+        if self.down.load(Ordering::SeqCst) {
+            return Ok(failed(503));
+        }
         if let Some(Wire::Before(status)) = fault {
             return Ok(failed(status));
         }

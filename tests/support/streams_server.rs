@@ -116,6 +116,23 @@ impl StreamsServer {
         })
     }
 
+    /// Appends an insert of so many items, each with a text of `pad` bytes.
+    pub(crate) fn push_items(&self, shard: &str, from: u64, items: u64, pad: usize) {
+        let pad = "x".repeat(pad);
+        self.with(|model| {
+            for n in from..from + items {
+                let keys = format!(r#"{{"pk":{{"S":"{shard}-{n}"}}}}"#);
+                let new = format!(r#"{{"pk":{{"S":"{shard}-{n}"}},"n":{{"N":"{n}"}},"pad":{{"S":"{pad}"}}}}"#);
+                model.push(shard, |sequence, at| record("INSERT", sequence, at, &keys, Some(&new), None));
+            }
+        });
+    }
+
+    /// Lets the service's time follow the machine's.
+    pub(crate) fn catch_up(&self) {
+        self.with(|model| model.now = tailrace::platform::clock::wall().0);
+    }
+
     /// Removes all records up to `through`, as the service does after 24 hours.
     pub(crate) fn trim(&self, shard: &str, through: u128) {
         self.with(|model| {
@@ -201,6 +218,7 @@ impl StreamsServer {
             return Ok(success(body.into(), &date, 0));
         }
         let answer = match operation.as_str() {
+            "DescribeTable" => Ok(table(Self::ARN)),
             "DescribeStream" => state.model.describe_stream(Self::ARN, &body),
             "GetShardIterator" => state.model.get_shard_iterator(Self::ARN, &body),
             "GetRecords" => match state.model.canned.pop_front() {
@@ -215,6 +233,19 @@ impl StreamsServer {
             (Err((status, code)), _) => Ok(refusal(status, code, &date)),
         }
     }
+}
+
+/// The table whose stream this is, as `DescribeTable` tells it.
+fn table(stream_arn: &str) -> String {
+    serde_json::json!({"Table": {
+        "TableArn": stream_arn.split("/stream/").next(), "TableName": "orders", "TableStatus": "ACTIVE",
+        "TableId": "11111111-2222-3333-4444-555555555555", "CreationDateTime": 1_795_219_200.0,
+        "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}, "LatestStreamArn": stream_arn,
+        "StreamSpecification": {"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    }})
+    .to_string()
 }
 
 /// A record as the service sends it.

@@ -94,7 +94,7 @@ impl Archiving {
         let plan = replay::plan(&manifest, point, &Options::default()).map_err(failed)?;
         let keys = manifest.epochs.values().next().map(|epoch| epoch.started.keys.clone()).ok_or_else(nothing)?;
         let definition = manifest.definition.clone().map(|definition| definition.table);
-        let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None };
+        let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None, note: None };
         let mut sink = TableSink::create(client, new, Ids::random()).await.map_err(failed)?;
         let segments = Segments::new(Arc::clone(&self.archive.store), self.table.folder());
         replay::run(&log, &mut manifest, &segments, plan, &mut sink).await.map_err(failed)

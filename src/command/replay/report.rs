@@ -53,6 +53,13 @@ impl Serialize for Planned<'_> {
     }
 }
 
+/// What a result says of itself that goes past gaps.
+pub(super) fn note(table: &TableIdentity, plan: &Plan) -> Option<String> {
+    let gaps: Vec<String> = plan.accepted.iter().map(ToString::to_string).collect();
+    let gaps = (!gaps.is_empty()).then(|| gaps.join("; "))?;
+    Some(format!("not exact: changes may be missing from {} as of {}: {gaps}", table.name, plan.point))
+}
+
 /// A replay that was written.
 #[derive(Debug, Serialize)]
 pub(super) struct Replayed {

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use super::partial::{Partial, failure};
-use super::{FileForm, Item, Sink, SinkError, jsonl, parquet};
+use super::{FileForm, Item, Sink, SinkError, jsonl, note, parquet};
 use crate::platform::tasks;
 
 /// Turns items into the bytes of a file.
@@ -22,14 +22,16 @@ pub struct FileSink {
     // In this order: the encoder's handle closes before the file is removed.
     encoder: Option<Box<dyn Encoder>>,
     partial: Option<Partial>,
+    /// Why it is not exact.
+    note: Option<String>,
 }
 
 impl FileSink {
-    /// Begins the file.
+    /// Begins the file; `note` says why it is not exact.
     ///
     /// # Errors
     /// [`SinkError::Exists`] and the others as named.
-    pub fn create(destination: &Path, form: FileForm) -> Result<Self, SinkError> {
+    pub fn create(destination: &Path, form: FileForm, note: Option<String>) -> Result<Self, SinkError> {
         let partial = Partial::open(destination)?;
         let encoder = partial.writer().and_then(|file| -> io::Result<Box<dyn Encoder>> {
             Ok(match form {
@@ -39,7 +41,7 @@ impl FileSink {
             })
         });
         let encoder = encoder.map_err(|error| failure(destination, &error))?;
-        Ok(Self { encoder: Some(encoder), partial: Some(partial) })
+        Ok(Self { encoder: Some(encoder), partial: Some(partial), note })
     }
 
     fn failed(&self, error: &io::Error) -> SinkError {
@@ -66,7 +68,9 @@ impl Sink for FileSink {
         let done = tasks::compute(move || encoder.end()).await.map_err(io::Error::other).and_then(|done| done);
         done.map_err(|error| self.failed(&error))?;
         let partial = self.partial.take().ok_or_else(ended)?;
-        tasks::compute(move || partial.publish())
+        let note = self.note.take();
+        let destination = partial.destination().to_owned();
+        tasks::compute(move || note::publish(&destination, note.as_deref(), || partial.publish()))
             .await
             .map_err(|error| SinkError::Failed { place: String::new(), reason: error.to_string() })?
     }
@@ -90,7 +94,7 @@ pub(super) mod tests {
     }
 
     async fn write(path: &Path, form: FileForm) -> Result<(), SinkError> {
-        let mut sink = FileSink::create(path, form)?;
+        let mut sink = FileSink::create(path, form, None)?;
         sink.put((0..700).map(item).collect()).await?;
         sink.put((700..1000).map(item).collect()).await?;
         sink.finish().await
@@ -142,11 +146,11 @@ pub(super) mod tests {
     async fn two_runs_never_write_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
-        let first = FileSink::create(&path, FileForm::Jsonl).unwrap();
-        assert!(matches!(FileSink::create(&path, FileForm::Jsonl), Err(SinkError::Busy { .. })));
+        let first = FileSink::create(&path, FileForm::Jsonl, None).unwrap();
+        assert!(matches!(FileSink::create(&path, FileForm::Jsonl, None), Err(SinkError::Busy { .. })));
         drop(first);
         assert_eq!(names(folder.path()), [""; 0]);
-        let mut late = FileSink::create(&path, FileForm::Jsonl).unwrap();
+        let mut late = FileSink::create(&path, FileForm::Jsonl, None).unwrap();
         std::fs::write(&path, "someone else's").unwrap();
         assert!(matches!(late.finish().await, Err(SinkError::Exists { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "someone else's");
@@ -169,7 +173,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.jsonl");
         for room in [5, 50] {
-            let mut sink = FileSink::create(&path, FileForm::Jsonl).unwrap();
+            let mut sink = FileSink::create(&path, FileForm::Jsonl, None).unwrap();
             sink.encoder = Some(Box::new(Full(room)));
             let put = sink.put((0..10).map(item).collect()).await;
             let done = if put.is_ok() { sink.finish().await } else { put };

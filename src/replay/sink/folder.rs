@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::partial::{failure, is_at, partial_path};
-use super::{FileForm, FileSink, Item, Sink, SinkError};
+use super::{FileForm, FileSink, Item, Sink, SinkError, note};
 use crate::platform::tasks;
 
 /// Bytes of images in a part: large enough that a table of terabytes stays below the 50,000 objects that
@@ -28,28 +28,30 @@ pub struct FolderSink {
     /// Bytes in the part.
     bytes: usize,
     limit: usize,
+    /// Why it is not exact.
+    note: Option<String>,
     published: bool,
 }
 
 impl FolderSink {
-    /// Begins the folder.
+    /// Begins the folder; `note` says why it is not exact.
     ///
     /// # Errors
     /// [`SinkError::Exists`] where it is there and not empty, and the others as named.
-    pub fn create(destination: &Path) -> Result<Self, SinkError> {
-        Self::with_limit(destination, PART_BYTES)
+    pub fn create(destination: &Path, note: Option<String>) -> Result<Self, SinkError> {
+        Self::with_limit(destination, note, PART_BYTES)
     }
 
-    fn with_limit(destination: &Path, limit: usize) -> Result<Self, SinkError> {
+    fn with_limit(destination: &Path, note: Option<String>, limit: usize) -> Result<Self, SinkError> {
         let partial = PartialFolder::open(destination)?;
-        let mut sink = Self { partial, part: None, parts: 0, bytes: 0, limit, published: false };
+        let mut sink = Self { partial, part: None, parts: 0, bytes: 0, limit, note, published: false };
         sink.begin_part()?;
         Ok(sink)
     }
 
     fn begin_part(&mut self) -> Result<(), SinkError> {
         let path = self.partial.path.join(format!("part-{:05}.jsonl.zst", self.parts));
-        self.part = Some(FileSink::create(&path, FileForm::JsonlZstd).map_err(|error| self.named(error))?);
+        self.part = Some(FileSink::create(&path, FileForm::JsonlZstd, None).map_err(|error| self.named(error))?);
         (self.parts, self.bytes) = (self.parts + 1, 0);
         Ok(())
     }
@@ -92,8 +94,9 @@ impl Sink for FolderSink {
 
     async fn finish(&mut self) -> Result<(), SinkError> {
         self.end_part().await?;
-        let partial = self.partial.clone();
-        let published = tasks::compute(move || partial.publish()).await;
+        let (partial, note) = (self.partial.clone(), self.note.take());
+        let publish = move || note::publish(&partial.destination, note.as_deref(), || partial.publish());
+        let published = tasks::compute(publish).await;
         published.map_err(|error| failure(&self.partial.destination, &io::Error::other(error)))??;
         self.published = true;
         Ok(())
@@ -181,7 +184,7 @@ mod tests {
     use crate::replay::sink::file::tests::{item, names};
 
     async fn write(folder: &Path, limit: usize) -> Result<(), SinkError> {
-        let mut sink = FolderSink::with_limit(folder, limit)?;
+        let mut sink = FolderSink::with_limit(folder, None, limit)?;
         for ten in 0..10 {
             sink.put((ten * 10..ten * 10 + 10).map(item).collect()).await?;
         }
@@ -219,12 +222,12 @@ mod tests {
     async fn a_run_that_fails_or_comes_second_leaves_nothing() {
         let above = tempfile::tempdir().unwrap();
         let folder = above.path().join("out");
-        let mut first = FolderSink::create(&folder).unwrap();
+        let mut first = FolderSink::create(&folder, None).unwrap();
         first.put(vec![item(1)]).await.unwrap();
-        assert!(matches!(FolderSink::create(&folder), Err(SinkError::Busy { .. })));
+        assert!(matches!(FolderSink::create(&folder, None), Err(SinkError::Busy { .. })));
         drop(first);
         assert_eq!(names(above.path()), [""; 0]);
-        let mut late = FolderSink::create(&folder).unwrap();
+        let mut late = FolderSink::create(&folder, None).unwrap();
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("mine"), "").unwrap();
         assert!(matches!(late.finish().await, Err(SinkError::Exists { .. })));
@@ -238,7 +241,7 @@ mod tests {
         let folder = above.path().join("out");
         let run = || {
             for _ in 0..300 {
-                let Ok(sink) = FolderSink::create(&folder) else { continue };
+                let Ok(sink) = FolderSink::create(&folder, None) else { continue };
                 assert!(is_at(&sink.partial._lock, &sink.partial.path.join(LOCK)).unwrap());
             }
         };

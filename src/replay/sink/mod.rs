@@ -4,6 +4,7 @@ pub mod dynamodb;
 mod file;
 mod folder;
 mod jsonl;
+mod note;
 mod parquet;
 mod partial;
 

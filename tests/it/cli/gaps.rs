@@ -33,6 +33,16 @@ async fn a_gap_is_listed_counted_and_gone_past_only_by_its_id() {
     let accepted = shell.run(&[&replay[..], &["--accept-gap", &id, "--json"]].concat()).await;
     let summary = accepted.is(0).summary();
     assert_eq!((&summary["items"], &summary["accepted_gaps"][0]["id"]), (&3.into(), &id.clone().into()), "{accepted}");
+    let note = std::fs::read_to_string(shell.path("out.jsonl.not-exact.txt")).unwrap();
+    assert!(note.starts_with("not exact: changes may be missing from orders") && note.contains(&id), "{note}");
+    let dynamo = Dynamo::start().await;
+    let shell = shell.with_aws(&dynamo.config);
+    let table = ["replay", "--table", "orders", "--at", "latest", "--into", "dynamodb:restored", "--accept-gap", &id];
+    shell.run(&table).await.is(0);
+    let described = dynamo.client.describe_table().table_name("restored").send().await.unwrap().table.unwrap();
+    let tags = dynamo.client.list_tags_of_resource().resource_arn(described.table_arn.unwrap()).send().await.unwrap();
+    let tag = tags.tags().iter().find(|tag| tag.key() == "tailrace:not-exact").expect("the table says it of itself");
+    assert!(tag.value().contains(&id), "{tag:?}");
     let before = world.manifest.gaps[0].from_cut.plus(-1).to_string();
     let exact = shell.run(&["replay", "--table", "orders", "--at", &before, "--accept-gap", &id, "--dry-run"]).await;
     assert!(!exact.is(0).out.contains("accepted"), "a time before the gap needs nobody's leave\n{exact}");

@@ -16,6 +16,7 @@ const RARE: &[(&str, &str)] = &[
     ("s3:ListBucketVersions", "a slot of the log is hidden by a delete marker"),
     ("s3:PutObjectRetention", "an archive whose objects are locked"),
     ("s3:GetBucketObjectLockConfiguration", "doctor, in a bucket that can lock"),
+    ("dynamodb:TagResource", "a replay that goes past a gap tags its table"),
     ("s3:AbortMultipartUpload", "the service, which writes an export in the caller's name"),
 ];
 

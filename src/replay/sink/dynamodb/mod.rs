@@ -27,6 +27,8 @@ pub struct NewTable<'a> {
     pub definition: Option<&'a serde_json::Value>,
     /// Write no more than this many capacity units a second.
     pub most_write_units: Option<u32>,
+    /// Why it will not be exact: its tag `tailrace:not-exact`.
+    pub note: Option<&'a str>,
 }
 
 /// A new table being loaded.

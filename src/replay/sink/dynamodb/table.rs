@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType as Role, ProvisionedThroughput, ScalarAttributeType,
-    TableStatus,
+    TableStatus, Tag,
 };
 
 use super::{NewTable, failure, is_passing};
@@ -18,6 +18,17 @@ use crate::replay::sink::SinkError;
 
 /// A table that is not ready after this time needs a person.
 const READY_WITHIN: Duration = Duration::from_secs(900);
+
+/// The tag of a table that is not exact.
+const NOT_EXACT: &str = "tailrace:not-exact";
+/// What a tag's value may have at most.
+const TAG_CHARACTERS: usize = 256;
+
+/// As much of it as a tag takes, in the characters that it takes.
+fn tag_value(note: &str) -> String {
+    let takes = |c: char| c.is_alphanumeric() || " +-=._:/@".contains(c);
+    note.chars().map(|c| if takes(c) { c } else { ' ' }).take(TAG_CHARACTERS).collect()
+}
 
 /// Makes the table.
 pub(super) async fn create(client: &Client, new: &NewTable<'_>) -> Result<(), SinkError> {
@@ -36,6 +47,10 @@ pub(super) async fn create(client: &Client, new: &NewTable<'_>) -> Result<(), Si
             call.attribute_definitions(attribute.map_err(|e| wrong(&e))?).key_schema(element.map_err(|e| wrong(&e))?);
     }
     call = billing(call, new.definition).map_err(|e| wrong(&e))?;
+    if let Some(note) = new.note {
+        let tag = Tag::builder().key(NOT_EXACT).value(tag_value(note)).build().map_err(|e| wrong(&e))?;
+        call = call.tags(tag);
+    }
     call.send().await.map(|_| ()).map_err(|error| failure(new.name, &error))
 }
 
