@@ -42,6 +42,8 @@ use crate::store::ObjectStore;
 const HELD: u64 = 64 << 20;
 /// How long a capture may take to begin with the table's stream before it is said that none does.
 const STREAM_BEGINS: Duration = Duration::from_secs(300);
+/// How far (seconds) the time of an export lies before the service's own: one in the future is refused.
+const IN_THE_PAST: i64 = 10;
 /// How long a run that failed or was stopped tries to say so in the log. Another ends what it leaves.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -111,7 +113,7 @@ pub(super) struct Begun {
     pub(super) intent: u64,
     pub(super) started: BaseStarted,
     /// This run began it.
-    own: bool,
+    pub(super) own: bool,
 }
 
 impl Begun {
@@ -174,7 +176,7 @@ impl Run<'_> {
                 return Ok(Begun { intent, started, own });
             }
             self.abandon_left_over().await?;
-            let (now, most) = self.newest_fence().await?;
+            let (time, most) = self.newest_fence().await?;
             match ready::ready(self.journal.manifest, most) {
                 Ready::NoStream if since.elapsed() >= STREAM_BEGINS => return Err(BaseError::NoStream),
                 Ready::NoStream => self.journal.pause().await?,
@@ -184,7 +186,7 @@ impl Run<'_> {
                 }
                 Ready::Yes { fence } => {
                     own = true;
-                    self.start(fence, now).await?;
+                    self.start(fence, time).await?;
                 }
             }
         }
@@ -196,20 +198,21 @@ impl Run<'_> {
         ready::begun(self.journal.manifest, kind, writer).map(|(intent, started)| (intent, started.clone()))
     }
 
-    /// For an export, which reads the past: the service's time, and the newest fence that it allows.
+    /// For an export, which reads the past: its time, and the newest fence that it allows.
     async fn newest_fence(&mut self) -> Result<(Option<Second>, Option<Second>), BaseError> {
         if self.journal.source.kind() != BaseKind::Export {
             return Ok((None, None));
         }
-        let now = self.journal.now().await?;
-        Ok((Some(now), Some(now.plus(-EXPORT_MARGIN))))
+        // The machine that is asked for the export may be a second behind the one that told the time.
+        let time = self.journal.now().await?.plus(-IN_THE_PAST);
+        Ok((Some(time), Some(time.plus(-EXPORT_MARGIN))))
     }
 
-    /// Begins in the log. An export is of the second by which its fence was chosen.
-    async fn start(&mut self, fence: Second, now: Option<Second>) -> Result<(), BaseError> {
+    /// Begins in the log. An export is of the `time` by which its fence was chosen.
+    async fn start(&mut self, fence: Second, time: Option<Second>) -> Result<(), BaseError> {
         // Servers' clocks differ by a little; the scan is never said to begin before its fence.
-        let started = match now {
-            Some(now) => now,
+        let started = match time {
+            Some(time) => time,
             None => self.journal.now().await?.max(fence),
         };
         let (slack, limit) = (self.options.slack, self.options.held);

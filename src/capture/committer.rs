@@ -34,6 +34,8 @@ pub(super) struct Committer {
     pub(super) at: Second,
     /// What was added.
     pub(super) counts: Counts,
+    /// Pages that were read since the last entry.
+    pub(super) pages: u64,
     observer: Observer,
     last: Option<Instant>,
     refusals: u32,
@@ -47,7 +49,7 @@ impl Committer {
     pub(super) fn new(log: Log, manifest: Manifest, observer: Observer, patience: Patience) -> Self {
         let at = manifest.at.unwrap_or_default();
         let counts = Counts::default();
-        Self { log, manifest, at, counts, observer, last: None, refusals: 0, patience, packs: 0 }
+        Self { log, manifest, at, counts, observer, last: None, refusals: 0, patience, packs: 0, pages: 0 }
     }
 
     /// The service told its time.

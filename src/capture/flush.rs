@@ -103,9 +103,10 @@ impl Pump<'_> {
         self.report(n, batch, rows, bytes);
     }
 
-    fn report(&self, n: u64, batch: &Batch, rows: u64, bytes: u64) {
+    fn report(&mut self, n: u64, batch: &Batch, rows: u64, bytes: u64) {
         let closed_through = self.committer.manifest.closed_through;
-        self.committer.say(&Progress::Committed { n, rows, bytes, closed_through });
+        let pages = std::mem::take(&mut self.committer.pages);
+        self.committer.say(&Progress::Committed { n, rows, bytes, pages, closed_through });
         for span in &batch.spans {
             if let Some(gap) = span.gap {
                 self.committer.say(&Progress::Gap { shard: span.shard.clone(), gap });

@@ -122,7 +122,7 @@ impl Capture {
         };
         let ended = tokio::select! {
             biased;
-            ended = run.to_its_end(&stop) => ended?,
+            ended = run.until_done(&stop) => ended?,
             () = late => Ended::StoppedUndrained,
         };
         Ok(run.summary(ended))

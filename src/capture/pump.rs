@@ -218,6 +218,7 @@ impl<'a> Pump<'a> {
         let Delivery { key, event, held, .. } = delivery;
         match event {
             TailEvent::Page(page) => {
+                self.committer.pages += 1;
                 self.committer.tell(page.at);
                 if !page.changes.is_empty() {
                     tracing::debug!(shard = %key.id, rows = page.changes.len(), "read from the stream");

@@ -75,6 +75,8 @@ pub enum Progress {
         rows: u64,
         /// Bytes of its segments.
         bytes: u64,
+        /// Pages of the stream that were read since the entry before: each is a call that is billed.
+        pages: u64,
         /// Up to here nothing more can arrive.
         closed_through: Option<Second>,
     },

@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
     }
 
     /// As [`Self::run`]; of a table that is let go, coverage ends in the log.
-    pub(super) async fn to_its_end(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
+    pub(super) async fn until_done(&mut self, stop: &CancellationToken) -> Result<Ended, CaptureError> {
         let ended = self.run(stop).await?;
         if ended == Ended::Stopped && self.input.let_go.is_cancelled() {
             self.end_coverage(UNSELECTED).await?;

@@ -155,9 +155,15 @@ fn failure(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failure 
     let (exit, next) = match error {
         BaseError::Stopped => return stop.stopped(STOPPED, place),
         BaseError::NoStream => (Exit::OutsideCoverage, "turn the table's stream on, and run it again"),
-        BaseError::Service(ServiceError::Denied(_)) => {
-            (Exit::Credentials, "grant what deploy/iam-capture.json allows, for the table and its exports")
-        }
+        BaseError::Service(ServiceError::Denied(_)) => (
+            Exit::Credentials,
+            "grant dynamodb:Scan and dynamodb:DescribeTable; an export needs more, which deploy/iam-capture.json lists",
+        ),
+        BaseError::Export(ExportError::Denied(_)) => (
+            Exit::Credentials,
+            "grant dynamodb:ExportTableToPointInTime and dynamodb:DescribeExport for the table, and s3:PutObject and \
+             s3:GetObject for what --export names",
+        ),
         BaseError::Export(ExportError::NotRecoverable) => {
             let next = export::turn_on(table);
             return Failure::new(Exit::Failure, error.to_string(), place, &next);

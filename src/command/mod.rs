@@ -5,6 +5,7 @@ mod base;
 mod capture;
 mod completions;
 mod config;
+mod cost;
 mod coverage;
 #[cfg(feature = "embedded")]
 mod demo;

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::archive::whole;
+use super::cost::Cost;
 use super::coverage::{Coverage, MadeAnew, Until};
 use super::gaps;
 use super::table::TableName;
@@ -43,6 +44,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<(), Failure>
     for (timeline, coverage) in opened.iter().zip(Coverage::of_all(&opened)) {
         let mut state = TableStatus::of(coverage, now, config, name.is_some());
         state.alarm = gaps::open(&timeline.manifest);
+        state.cost = Cost::of(&timeline.manifest).filter(|_| state.live);
         judged.push(state);
     }
     judged.sort_by_key(TableStatus::standing);
@@ -85,6 +87,9 @@ struct TableStatus {
     /// The ids of gaps that nobody has acknowledged or repaired.
     alarm: Vec<String>,
     restorable_from: Option<Second>,
+    /// What reading its stream costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<Cost>,
     too_old: bool,
     /// Nobody means the table any more, though its stream goes on.
     unselected: bool,
@@ -114,6 +119,7 @@ impl TableStatus {
             live: coverage.live,
             gaps: coverage.gaps.len(),
             alarm: vec![],
+            cost: None,
             restorable_from: coverage.restorable_from,
         }
     }
@@ -129,13 +135,16 @@ impl fmt::Display for TableStatus {
             Some(left) if left > 0 => writeln!(f, "  the service keeps what is missing for {} more", span(left))?,
             Some(_) => writeln!(f, "  the service has begun to drop what is missing: start `tailrace capture` now")?,
             None if self.unselected => {
-                writeln!(f, "  the table is not selected any more: later changes are not archived")?
+                writeln!(f, "  the table is not selected any more: later changes are not archived")?;
             }
             None if !self.live && self.over.is_none() => writeln!(f, "  no stream of this table is being archived")?,
             None => {}
         }
         if let Some(over) = &self.over {
             writeln!(f, "  {over}")?;
+        }
+        if let Some(cost) = &self.cost {
+            writeln!(f, "  {cost}")?;
         }
         if let Some(anew) = &self.made_anew {
             writeln!(f, "  {anew}")?;
@@ -250,6 +259,7 @@ mod tests {
             live: true,
             gaps: 0,
             alarm: vec![],
+            cost: None,
             restorable_from: None,
             too_old: false,
             unselected: false,

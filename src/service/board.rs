@@ -21,6 +21,8 @@ pub struct TableState {
     pub changes: u64,
     /// Entries committed by it.
     pub entries: u64,
+    /// Pages of the stream that were read.
+    pub pages: u64,
     /// Bytes of their segments.
     pub bytes: u64,
     /// Gaps committed by it.
@@ -140,8 +142,9 @@ impl TableState {
 
     fn hear(&mut self, progress: &Progress) {
         match progress {
-            Progress::Committed { rows, bytes, closed_through, .. } => {
+            Progress::Committed { rows, bytes, pages, closed_through, .. } => {
                 self.entries += 1;
+                self.pages += pages;
                 self.changes += rows;
                 self.bytes += bytes;
                 self.closed_through = closed_through.or(self.closed_through);
@@ -169,7 +172,7 @@ mod tests {
         let now = Second(10_000);
         let (orders, payments) = (board.watch("orders", Arc::new(|_| {})), board.watch("payments", Arc::new(|_| {})));
         let commit = |observer: &Observer, at: i64| {
-            observer(&Progress::Committed { n: 1, rows: 1, bytes: 1, closed_through: Some(Second(at)) });
+            observer(&Progress::Committed { n: 1, rows: 1, bytes: 1, pages: 1, closed_through: Some(Second(at)) });
         };
         board.started();
         assert!(!board.healthy(now), "nothing is known of them yet");
@@ -203,10 +206,17 @@ mod tests {
         observer(&Progress::Waiting { why: "no".into(), attempts: 1, operator: true });
         assert!(board.tables()["orders"].needs_operator);
         let closed_through = Some(Second(7));
-        observer(&Progress::Committed { n: 1, rows: 3, bytes: 50, closed_through });
-        observer(&Progress::Committed { n: 2, rows: 1, bytes: 5, closed_through: None });
-        let expected =
-            TableState { closed_through, changes: 4, entries: 2, bytes: 55, waits: 1, ..TableState::default() };
+        observer(&Progress::Committed { n: 1, rows: 3, bytes: 50, pages: 7, closed_through });
+        observer(&Progress::Committed { n: 2, rows: 1, bytes: 5, pages: 2, closed_through: None });
+        let expected = TableState {
+            closed_through,
+            changes: 4,
+            entries: 2,
+            bytes: 55,
+            pages: 9,
+            waits: 1,
+            ..TableState::default()
+        };
         assert_eq!(board.tables()["orders"], expected);
         assert!(board.tables()["payments"].failed);
         drop(board.watch("payments", Arc::new(|_| {})));

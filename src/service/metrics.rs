@@ -36,6 +36,12 @@ const METRICS: &[Metric] = &[
         value: |state| count(state.entries),
     },
     Metric {
+        name: "tailrace_stream_reads_total",
+        kind: "counter",
+        help: "Pages of the stream read by this process: GetRecords calls that are billed, empty or not.",
+        value: |state| count(state.pages),
+    },
+    Metric {
         name: "tailrace_segment_bytes_total",
         kind: "counter",
         help: "Bytes of segments written by this process.",
@@ -138,7 +144,7 @@ mod tests {
         let board = Arc::new(Board::default());
         let observer = board.watch("eu-west-1/or\"ders", Arc::new(|_| {}));
         let closed_through = Some(Second(1_795_305_600));
-        observer(&Progress::Committed { n: 1, rows: 3, bytes: 50, closed_through });
+        observer(&Progress::Committed { n: 1, rows: 3, bytes: 50, pages: 7, closed_through });
         let text = text(&board);
         for Metric { name, kind, .. } in METRICS {
             assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{text}");

@@ -26,6 +26,11 @@ const FRESH: i64 = 60;
 const PAGE_RECORDS: usize = 1000;
 /// Between two tries of a failing call.
 const RETRY_WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A throttled reader shares the shard with others, and they cannot know of it: it leaves this much time between its
+/// pages, twice as much each time, and a tenth less behind each page that comes.
+const YIELD: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// A reader so far behind (seconds) leaves time to nobody: half of what the service keeps.
+const PRESSED: i64 = 12 * 3600;
 /// Empty pages in a row before a shard may be called idle.
 const IDLE_PAGES: u32 = 10;
 /// A longer pause between two empty pages, in seconds, begins the count anew.
@@ -142,6 +147,8 @@ pub struct Tail {
     pace: Duration,
     idle_wait: Duration,
     idle_most: Duration,
+    /// Left to other readers of the shard between two pages.
+    yields: Duration,
     due: Instant,
 }
 
@@ -170,6 +177,7 @@ impl Tail {
             pace,
             idle_wait: IDLE_WAIT.0,
             idle_most: (settle / IDLE_PART).clamp(IDLE_WAIT.1, IDLE_MOST),
+            yields: Duration::ZERO,
             due: now(),
         }
     }
@@ -232,8 +240,9 @@ impl Tail {
         self.emitted = changes.last().map(|change| change.sequence).or(self.emitted);
         self.retry.reset();
         let idle = self.count_quiet(delivered == 0 && page.next.is_some(), page.at);
-        let behind = changes.last().is_some_and(|last| page.at.0.saturating_sub(last.changed_at.second().0) > FRESH);
-        self.schedule(delivered, behind);
+        let age = changes.last().map_or(0, |last| page.at.0.saturating_sub(last.changed_at.second().0));
+        self.schedule(delivered, age > FRESH);
+        self.leave_time(age > PRESSED);
         let from_trim_horizon = matches!(self.place, Place::At { first: true, .. });
         let null = page.next.is_none() || (planted(Bug::EmptyPageEndsShard) && delivered == 0);
         self.place = page.next.map_or(Place::End, |iterator| Place::At { iterator, first: false });
@@ -272,6 +281,17 @@ impl Tail {
         }
     }
 
+    /// Leaves time to others where the service had to slow us down before.
+    fn leave_time(&mut self, pressed: bool) {
+        if !pressed {
+            self.due = self.due.max(now() + self.yields);
+        }
+        self.yields = self.yields.mul_f32(0.9);
+        if self.yields < YIELD.0 / 2 {
+            self.yields = Duration::ZERO;
+        }
+    }
+
     /// One reaction per error.
     fn fail(&mut self, error: SourceError) -> TailEvent {
         self.quiet = None;
@@ -295,11 +315,12 @@ impl Tail {
                 self.due = now() + self.retry.step();
                 TailEvent::Stopped(TailStop::Refused { shard: self.shard.clone(), reason })
             }
+            SourceError::Service(ServiceError::Throttled(_)) => {
+                self.yields = (self.yields * 2).clamp(YIELD.0, YIELD.1);
+                self.retrying(error)
+            }
             SourceError::Service(
-                ServiceError::Throttled(_)
-                | ServiceError::Unavailable(_)
-                | ServiceError::Denied(_)
-                | ServiceError::Malformed(_),
+                ServiceError::Unavailable(_) | ServiceError::Denied(_) | ServiceError::Malformed(_),
             ) => self.retrying(error),
         }
     }

@@ -99,6 +99,9 @@ pub enum ExportError {
     /// Point-in-time recovery is off: a person must turn it on, or take a scan.
     #[error("point-in-time recovery of the table is off, and an export is made of what it keeps")]
     NotRecoverable,
+    /// The service does not let it be asked for: a person must grant what is missing, or name another bucket.
+    #[error("the export cannot be asked for: {0}")]
+    Denied(#[source] ServiceError),
     /// The service gave up: ask for another.
     #[error("the export failed: {0}")]
     Failed(String),

@@ -10,6 +10,7 @@ use crate::base::run::Begun;
 use crate::manifest::ExportOrder;
 use crate::platform::aws::ServiceError;
 use crate::platform::clock;
+use crate::platform::patience::{Curable as _, Cure};
 use crate::store::ObjectStore;
 
 /// How long, in seconds, the service knows an order again by its token: 8 hours, less the time that a call may take.
@@ -60,6 +61,10 @@ impl Awaited<'_> {
         loop {
             match self.exporting.table.order(self.table_arn, self.order).await {
                 Ok(arn) => return Ok(arn),
+                // Asked for again it would be for the same bucket, which may be the wrong one.
+                Err(error) if begun.own && error.cure() == Cure::Person => {
+                    return Err(ExportError::Denied(error).into());
+                }
                 Err(error) => journal.bear("asking the service for an export", error).await?,
             }
             journal.refresh().await?;

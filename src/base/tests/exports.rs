@@ -46,6 +46,8 @@ struct Service {
     bucket: Arc<dyn ObjectStore>,
     recovers: bool,
     wrong: Mutex<Wrong>,
+    /// Whether it lets itself be asked.
+    denies: Mutex<bool>,
     /// By token: the ARN, and when it was asked for.
     known: Mutex<BTreeMap<String, (String, Second)>>,
     orders: Mutex<BTreeMap<String, ExportOrder>>,
@@ -59,6 +61,7 @@ impl Service {
             bucket: Arc::new(MemoryStore::new()),
             recovers: true,
             wrong: Mutex::new(wrong),
+            denies: Mutex::default(),
             known: Mutex::default(),
             orders: Mutex::default(),
         })
@@ -131,6 +134,9 @@ impl TableExport for Service {
         Ok(self.recovers)
     }
     async fn order(&self, table_arn: &str, order: &ExportOrder) -> Result<String, ServiceError> {
+        if *self.denies.lock().unwrap() {
+            return Err(ServiceError::Denied("AccessDeniedException: the bucket is another's".to_owned()));
+        }
         let (mut known, mut orders) = (self.known.lock().unwrap(), self.orders.lock().unwrap());
         if let Some((arn, since)) = known.get(&order.token)
             && since.plus(KNOWN) > self.second()
@@ -279,6 +285,19 @@ async fn nothing_is_begun_where_the_service_keeps_no_backups() {
     let base = world.export(&Arc::new(service), &CancellationToken::new());
     assert!(matches!(world.outcome(base).await, Err(BaseError::Export(ExportError::NotRecoverable))));
     assert_eq!(world.found().await.intents.len(), 0);
+}
+
+#[tokio::test]
+async fn an_export_that_may_not_be_asked_for_is_given_up_so_that_another_bucket_can_be_named() {
+    let mut world = World::begin().await;
+    let service = Service::of(&world, Wrong::Nothing);
+    *service.denies.lock().unwrap() = true;
+    let base = world.export(&service, &CancellationToken::new());
+    assert!(matches!(world.outcome(base).await, Err(BaseError::Export(ExportError::Denied(_)))));
+    assert_eq!(world.found().await.intents.len(), 0);
+    *service.denies.lock().unwrap() = false;
+    let base = world.export(&service, &CancellationToken::new());
+    assert_eq!(world.outcome(base).await.unwrap().items, 100);
 }
 
 #[tokio::test]

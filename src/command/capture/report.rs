@@ -126,7 +126,7 @@ pub(in crate::command) fn observer(out: Output, table: TableIdentity) -> Observe
                 let what = format!("archiving begins after {floor}; {known}");
                 say("started", what, json!({"stream": epoch, "floor": floor, "empty_base": empty_base}));
             }
-            Progress::Committed { n, rows, bytes, closed_through } => {
+            Progress::Committed { n, rows, bytes, closed_through, .. } => {
                 tracing::info!(%table, n, rows, bytes, closed_through = %Until(*closed_through), "committed");
             }
             Progress::Gap { gap, .. } => {

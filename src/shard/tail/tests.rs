@@ -210,6 +210,28 @@ async fn a_shard_is_idle_after_ten_empty_pages_that_span_the_settling_time() {
 }
 
 #[tokio::test]
+async fn a_throttled_reader_leaves_time_to_others_unless_it_is_pressed() {
+    let source = Script::of(vec![]);
+    let mut tail = tail(&source, ReadFrom::TrimHorizon);
+    let wait = |tail: &mut Tail, pressed: bool| {
+        tail.schedule(PAGE_RECORDS, false);
+        tail.leave_time(pressed);
+        tail.due.saturating_duration_since(now())
+    };
+    assert_eq!(wait(&mut tail, false), Duration::ZERO, "nobody complained");
+    tail.fail(SourceError::Service(ServiceError::Unavailable(String::new())));
+    assert_eq!(wait(&mut tail, false), Duration::ZERO, "a failure is no complaint");
+    for _ in 0..9 {
+        tail.fail(SourceError::Service(ServiceError::Throttled(String::new())));
+    }
+    assert!(wait(&mut tail, false) > YIELD.1 - Duration::from_millis(100), "no longer than that");
+    assert_eq!(wait(&mut tail, true), Duration::ZERO, "what is far behind is read before it is trimmed");
+    let waits: Vec<Duration> = (0..30).map(|_| wait(&mut tail, false)).collect();
+    assert!(waits.is_sorted_by(|a, b| a >= b) && waits[0] > Duration::from_secs(1), "{waits:?}");
+    assert_eq!(waits[29], Duration::ZERO, "the others have gone: {waits:?}");
+}
+
+#[tokio::test]
 async fn row_07_an_idle_shard_is_asked_ever_more_slowly_and_one_with_more_at_once() {
     let source = Script::of(vec![]);
     let mut tail = tail(&source, ReadFrom::TrimHorizon);
