@@ -2,6 +2,7 @@
 
 pub mod export;
 mod gather;
+mod input;
 mod journal;
 mod output;
 pub mod ready;
@@ -11,8 +12,9 @@ mod source;
 mod spill;
 mod watch;
 
+pub use input::{BaseInput, BaseOptions};
 pub use output::bits_for;
-pub use run::{BaseInput, BaseOptions, run};
+pub use run::run;
 pub use source::BaseSource;
 pub use spill::SpillError;
 

@@ -11,11 +11,8 @@
 //! **Patience.** Hours of reading are not thrown away for a failure that passes, or that a person can mend while we
 //! wait: from the first page on both are waited out. Before it, what a person must mend is told at once.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use super::export::{self, Contents, ExportError, Exporting};
 use super::gather::{Gather, Gathered};
@@ -25,11 +22,9 @@ use super::ready::{self, Complete, Ready};
 use super::scan::{self, TableScan};
 use super::spill::Sorted;
 use super::watch::Watch;
-use super::{BaseError, BaseSource, BaseSummary};
+use super::{BaseError, BaseInput, BaseOptions, BaseSource, BaseSummary};
 use crate::change::Second;
-use crate::manifest::{
-    Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Log, Manifest, ReadError, Segments,
-};
+use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Manifest, ReadError, Segments};
 use crate::platform::bugs::{Bug, planted};
 use crate::platform::ids::Ids;
 use crate::platform::patience::{Curable as _, Cure, Patience, Tell};
@@ -38,74 +33,12 @@ use crate::platform::{clock, tasks};
 use crate::segment::{Facts, SegmentMeta};
 use crate::store::ObjectStore;
 
-/// Bytes of rows that are held in memory, and at which a file ends: 50 GB make 800 files.
-const HELD: u64 = 64 << 20;
 /// How long a capture may take to begin with the table's stream before it is said that none does.
 const STREAM_BEGINS: Duration = Duration::from_secs(300);
 /// How far (seconds) the time of an export lies before the service's own: one in the future is refused.
 const IN_THE_PAST: i64 = 10;
 /// How long a run that failed or was stopped tries to say so in the log. Another ends what it leaves.
 const GIVE_UP: Duration = Duration::from_secs(10);
-
-/// What the caller chooses.
-#[derive(Debug, Clone)]
-pub struct BaseOptions {
-    /// Seconds for which a change may become readable later than it was made (default 900).
-    pub slack: u32,
-    /// A name for the base.
-    pub name: Option<String>,
-    /// Parts that are scanned side by side.
-    pub parts: u32,
-    /// Read no more than this many capacity units a second.
-    pub most_read_units: Option<u32>,
-    /// The table's size as the service tells it; it decides how many buckets there are.
-    pub table_bytes: u64,
-    /// How often the log is read while waiting.
-    pub poll: Duration,
-    /// Bytes of rows that are held in memory, and at which a file ends.
-    pub held: u64,
-    /// The folder for temporary files.
-    pub scratch: PathBuf,
-}
-
-impl Default for BaseOptions {
-    fn default() -> Self {
-        Self {
-            slack: 900,
-            name: None,
-            parts: 4,
-            most_read_units: None,
-            table_bytes: 0,
-            poll: Duration::from_secs(5),
-            held: HELD,
-            scratch: std::env::temp_dir(),
-        }
-    }
-}
-
-/// All that taking a base needs.
-pub struct BaseInput<'a> {
-    /// The table's log, opened for this run.
-    pub log: &'a Log,
-    /// What it says; read again as the run goes on.
-    pub manifest: &'a mut Manifest,
-    /// The archive.
-    pub store: Arc<dyn ObjectStore>,
-    /// The table's folder in it.
-    pub folder: String,
-    /// Where the items come from.
-    pub source: BaseSource<'a>,
-    /// What every segment of the table says in its footer; its key schema is the table's.
-    pub facts: Facts,
-    /// Choices.
-    pub options: BaseOptions,
-    /// Randomness.
-    pub ids: Ids,
-    /// Told of every wait for something that fails.
-    pub tell: Tell,
-    /// Ends the run early; a scan is then abandoned.
-    pub stop: CancellationToken,
-}
 
 /// A begun base.
 #[derive(Debug, Clone)]
@@ -117,8 +50,13 @@ pub(super) struct Begun {
 }
 
 impl Begun {
+    /// How it stands, whatever else has to be waited for.
+    pub(super) fn judged(&self, manifest: &Manifest) -> Complete {
+        ready::complete(manifest, self.intent, self.started.fence, self.passed())
+    }
+
     /// What the archive must have passed at least before the base can be complete.
-    pub(super) fn passed(&self) -> Second {
+    fn passed(&self) -> Second {
         self.started.passed().unwrap_or(self.started.started)
     }
 }
@@ -173,7 +111,15 @@ impl Run<'_> {
         let mut own = false;
         loop {
             if let Some((intent, started)) = self.begun() {
-                return Ok(Begun { intent, started, own });
+                let begun = Begun { intent, started, own };
+                match begun.judged(self.journal.manifest) {
+                    // What another run began, and cannot come to stand any more.
+                    Complete::Spoilt(_) if !own => {
+                        self.journal.abandon(intent).await?;
+                        continue;
+                    }
+                    _ => return Ok(begun),
+                }
             }
             self.abandon_left_over().await?;
             let (time, most) = self.newest_fence().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ExportError, ExportState, Exporting};
 use crate::base::BaseError;
 use crate::base::journal::Journal;
-use crate::base::ready::{self, Complete};
+use crate::base::ready::Complete;
 use crate::base::run::Begun;
 use crate::manifest::ExportOrder;
 use crate::platform::aws::ServiceError;
@@ -88,7 +88,7 @@ impl Awaited<'_> {
 
 /// Whether the base can still come to stand; what was found meanwhile may have spoilt it.
 fn still_wanted(journal: &Journal<'_>, begun: &Begun) -> Result<(), BaseError> {
-    match ready::complete(journal.manifest, begun.intent, begun.started.fence, begun.passed()) {
+    match begun.judged(journal.manifest) {
         Complete::Abandoned => Err(BaseError::Abandoned),
         Complete::Spoilt(unknown) => Err(BaseError::Spoilt(unknown)),
         Complete::Done { .. } | Complete::Yes { .. } | Complete::NotYet { .. } => Ok(()),

@@ -246,6 +246,25 @@ async fn another_run_goes_on_with_an_export_however_long_it_took() {
 }
 
 #[tokio::test]
+async fn what_another_run_began_and_a_gap_has_spoilt_since_is_not_gone_on_with() {
+    let mut world = World::begin().await;
+    let service = Service::of(&world, Wrong::Nothing);
+    let stop = CancellationToken::new();
+    let base = world.export(&service, &stop);
+    while service.begun() == 0 {
+        world.idle(world.second().plus(60)).await;
+    }
+    stop.cancel();
+    assert!(matches!(base.await.unwrap(), Err(BaseError::Stopped)));
+    let now = world.second();
+    world.lose(now.plus(60)).await;
+    let base = world.export(&service, &CancellationToken::new());
+    assert_eq!((world.outcome(base).await.unwrap().items, service.begun()), (100, 2));
+    let found = world.found().await;
+    assert_eq!((found.intents.len(), found.bases.len()), (0, 1));
+}
+
+#[tokio::test]
 async fn two_runs_take_one_export_together() {
     let mut world = World::begin().await;
     let service = Service::of(&world, Wrong::Nothing);
