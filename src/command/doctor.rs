@@ -30,6 +30,7 @@ pub(super) async fn run(context: &Context, args: &Doctor) -> Result<(), Failure>
         if let Some(facts) = &facts {
             report.note("view type", checks::view_type(facts));
             report.note("stream", checks::stream(&aws, facts).await);
+            report.note("snapshots", Ok(checks::snapshots(&aws, facts).await));
             if let Some(archive) = &archive {
                 report.note("archived", checks::archived(archive, &facts.identity).await);
             }

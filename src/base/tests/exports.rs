@@ -189,6 +189,19 @@ impl World {
         })
     }
 
+    /// A run that is stopped once the service exports.
+    async fn leave_behind(&mut self, service: &Arc<Service>) {
+        let stop = CancellationToken::new();
+        let base = self.export(service, &stop);
+        while service.begun() == 0 {
+            self.idle(self.second().plus(60)).await;
+        }
+        // Asked where it stands once, so that its folder is there.
+        clock::sleep(5 * TICK).await;
+        stop.cancel();
+        assert!(matches!(base.await.unwrap(), Err(BaseError::Stopped)));
+    }
+
     /// The stored items, in order of their numbers.
     async fn items(&self) -> Vec<u32> {
         let found = self.found().await;
@@ -222,15 +235,7 @@ async fn another_run_goes_on_with_an_export_however_long_it_took() {
     for hours in [0, 1, 30, 300] {
         let mut world = World::begin().await;
         let service = Service::of(&world, Wrong::Nothing);
-        let stop = CancellationToken::new();
-        let base = world.export(&service, &stop);
-        while service.begun() == 0 {
-            world.idle(world.second().plus(60)).await;
-        }
-        // Asked where it stands once, so that its folder is there.
-        clock::sleep(5 * TICK).await;
-        stop.cancel();
-        assert!(matches!(base.await.unwrap(), Err(BaseError::Stopped)));
+        world.leave_behind(&service).await;
         let found = world.found().await;
         let (intent, _) = found.intents.first_key_value().expect("the service goes on with it");
         for _ in 0..hours {
@@ -249,13 +254,7 @@ async fn another_run_goes_on_with_an_export_however_long_it_took() {
 async fn what_another_run_began_and_a_gap_has_spoilt_since_is_not_gone_on_with() {
     let mut world = World::begin().await;
     let service = Service::of(&world, Wrong::Nothing);
-    let stop = CancellationToken::new();
-    let base = world.export(&service, &stop);
-    while service.begun() == 0 {
-        world.idle(world.second().plus(60)).await;
-    }
-    stop.cancel();
-    assert!(matches!(base.await.unwrap(), Err(BaseError::Stopped)));
+    world.leave_behind(&service).await;
     let now = world.second();
     world.lose(now.plus(60)).await;
     let base = world.export(&service, &CancellationToken::new());
@@ -338,13 +337,7 @@ async fn a_gap_while_the_service_works_ends_the_wait_at_once() {
 async fn a_change_that_was_placed_late_before_another_run_goes_on_holds_the_base_back() {
     let mut world = World::begin().await;
     let service = Service::of(&world, Wrong::Nothing);
-    let stop = CancellationToken::new();
-    let base = world.export(&service, &stop);
-    while service.begun() == 0 {
-        world.idle(world.second().plus(60)).await;
-    }
-    stop.cancel();
-    assert!(matches!(base.await.unwrap(), Err(BaseError::Stopped)));
+    world.leave_behind(&service).await;
     let cut = world.second().plus(TAKES + 3600);
     world.now.store(cut.0, Ordering::SeqCst);
     world.change(cut.plus(-31), cut).await;

@@ -9,7 +9,8 @@ use super::super::gaps;
 use super::super::live::{self, Regions};
 use super::super::table::TableName;
 use super::{Found, failed};
-use crate::base::scan::{DynamoTable, TableScan as _};
+use crate::base::export::TableExport as _;
+use crate::base::scan::{DynamoTable, TableScan};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
 use crate::platform::aws::ServiceError;
@@ -56,7 +57,7 @@ pub(super) async fn table(aws: &SdkConfig, name: &TableName) -> Result<Found<Tab
 /// This machine's clock is the service's, nearly.
 pub(super) async fn clock(aws: &SdkConfig, name: &TableName) -> Result<Found<()>, Failure> {
     let before = clock::wall();
-    let told = DynamoTable::connect(aws, name.asked()).now().await;
+    let told = TableScan::now(&DynamoTable::connect(aws, name.asked())).await;
     let next = "set this machine's clock (chrony, systemd-timesyncd): signed requests are refused at 5 minutes";
     let told = told.map_err(|error| service(&error, "asking for the service's time", "dynamodb:DescribeTable"))?;
     let skew = (told.0 - before.0).abs();
@@ -94,6 +95,16 @@ pub(super) async fn stream(aws: &SdkConfig, facts: &TableFacts) -> Result<Found<
         read.await.map_err(|error| of_source(&error, "reading a shard", READ))?;
     }
     Ok(Found::well((), format!("{} shards, {open} of them open; one was read", listing.shards.len())))
+}
+
+/// How a snapshot of the table can be taken. A table without point-in-time recovery is no worse a table for it.
+pub(super) async fn snapshots(aws: &SdkConfig, facts: &TableFacts) -> Found<()> {
+    match DynamoTable::connect(aws, &*facts.identity.name).recoverable().await {
+        Ok(true) => Found::well((), "by scan, or by export (`base --export`): point-in-time recovery is on"),
+        Ok(false) => Found::well((), "by scan; by export once point-in-time recovery is on"),
+        Err(ServiceError::Denied(_)) => Found::well((), "by scan; by export with dynamodb:DescribeContinuousBackups"),
+        Err(error) => Found::well((), format!("by scan; whether by export is not known: {error}")),
+    }
 }
 
 const DESCRIBE: &str = "dynamodb:DescribeStream";

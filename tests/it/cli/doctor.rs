@@ -21,7 +21,7 @@ async fn a_table_that_can_be_captured_is_told_what_is_still_to_do() {
     let before = files(shell.folder.path());
     let first = shell.run(&[&DOCTOR[..], &["--json"]].concat()).await;
     let found = states(first.is(0));
-    assert_eq!(found.len(), 7, "{first}");
+    assert_eq!(found.len(), 8, "{first}");
     assert_eq!(files(shell.folder.path()), before, "doctor writes nothing");
     assert!(found["archived"].1.contains("tailrace capture"), "{first}");
     for check in ["archive", "credentials", "table", "clock", "view type", "stream"] {
@@ -30,7 +30,7 @@ async fn a_table_that_can_be_captured_is_told_what_is_still_to_do() {
     let once = ["capture", "--once", "--settle", "1s", "--flush-age", "1s", "--table", "orders"];
     shell.run(&once).await.is(0);
     let then = shell.run(&DOCTOR).await;
-    assert!(then.is(0).out.contains("all 7 checks are well"), "{then}");
+    assert!(then.is(0).out.contains("all 8 checks are well"), "{then}");
 }
 
 #[tokio::test]

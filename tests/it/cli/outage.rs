@@ -73,6 +73,8 @@ async fn compare(store: &Arc<dyn ObjectStore>, shards: &[String], made: u64) {
 async fn campaign_real_outage() {
     let (streams, s3) = (StreamsServer::start().await, S3Server::start(Rules::default()).await);
     streams.listing_page(100);
+    // The service gives at most 1 MB.
+    streams.records_page(700);
     let shards: Vec<String> = (0..SHARDS).map(|_| streams.open(None)).collect();
     let shell = Shell::new()
         .with_aws(&streams.config())
