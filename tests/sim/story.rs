@@ -16,6 +16,8 @@ use crate::worker::{self, End, Place, Way};
 
 /// How long the last capture may take to come up to date, in virtual seconds: calm things must not take for ever.
 const CALM_LIMIT: u64 = 4 * 3600;
+/// Seconds that it takes at least to make a table.
+const MADE: i64 = 5;
 /// Shards of one stream that may be open at a time.
 const OPEN_SHARDS: usize = 6;
 
@@ -134,6 +136,11 @@ impl Story {
 
     /// The stream is turned off, and some time later on again.
     async fn restart_stream(&mut self) {
+        // A table takes some seconds to be made, and nothing of it can be changed before: so a stream that is as old as
+        // its table was made with it.
+        if self.place.service.now() < crate::service::NOON + MADE {
+            sleep(Duration::from_secs(MADE.unsigned_abs())).await;
+        }
         self.place.service.turn_off();
         if self.dice.once_in(2) {
             self.work().await;
