@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::{Held, Memory};
@@ -38,7 +38,6 @@ pub(super) struct Delivery {
 struct Metered {
     source: Arc<dyn StreamSource>,
     memory: Memory,
-    calls: Arc<Semaphore>,
     page: Mutex<Paid>,
 }
 
@@ -87,7 +86,6 @@ impl StreamSource for Metered {
         drop(self.held());
         let unread = self.page().unread;
         let mut held = self.memory.page(unread).await;
-        let _call = self.calls.acquire().await;
         let page = self.source.read(iterator).await?;
         held.arrive(page.body.len());
         self.page().held = Some(held);
@@ -116,8 +114,6 @@ pub(super) struct Reading {
     pub(super) unread: Second,
     /// The memory of all.
     pub(super) memory: Memory,
-    /// Pages that may be on their way at a time.
-    pub(super) calls: Arc<Semaphore>,
     /// Jitter.
     pub(super) ids: Ids,
     /// Where it delivers.
@@ -145,8 +141,8 @@ pub(super) fn start(reading: Reading) -> CancellationToken {
 }
 
 async fn read(reading: Reading) {
-    let Reading { source, key, generation, keys, from, settle, pace, unread, memory, calls, ids, to } = reading;
-    let metered = Arc::new(Metered { source, memory, calls, page: Mutex::new(Paid { held: None, unread }) });
+    let Reading { source, key, generation, keys, from, settle, pace, unread, memory, ids, to } = reading;
+    let metered = Arc::new(Metered { source, memory, page: Mutex::new(Paid { held: None, unread }) });
     let stream: Arc<dyn StreamSource> = Arc::<Metered>::clone(&metered);
     let mut tail = Tail::new(stream, key.id.clone(), keys, from, (settle, pace), ids);
     let mut missing = 0;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Memory;
@@ -16,10 +16,6 @@ use crate::shard::StreamSource;
 
 /// Pages on their way to the task that owns the log: their memory is bounded already, their number by this.
 const QUEUE: usize = 256;
-/// Pages of one table that are on their way at a time. A body takes up to twice its size while it arrives, which nobody
-/// has paid for: when a store comes back after an outage, 200 shards would all be answered at once. At 10 ms a call these
-/// are 3,000 calls a second.
-const CALLS: usize = 32;
 
 /// Starts and ends readers.
 #[derive(Debug)]
@@ -29,7 +25,6 @@ pub(super) struct Readers {
     settle: Duration,
     pace: Duration,
     memory: Memory,
-    calls: Arc<Semaphore>,
     ids: Ids,
     to: mpsc::Sender<Delivery>,
     running: BTreeMap<ShardKey, (u64, CancellationToken)>,
@@ -48,8 +43,7 @@ impl Readers {
     ) -> (Self, mpsc::Receiver<Delivery>) {
         let (to, from) = mpsc::channel(QUEUE);
         let keys = Arc::new(keys);
-        let (calls, running) = (Arc::new(Semaphore::new(CALLS)), BTreeMap::new());
-        (Self { source, keys, settle, pace, memory, calls, ids, to, running, generation: 0 }, from)
+        (Self { source, keys, settle, pace, memory, ids, to, running: BTreeMap::new(), generation: 0 }, from)
     }
 
     /// Whether the shard has a reader, also one that came to its end.
@@ -78,7 +72,6 @@ impl Readers {
             pace: self.pace,
             unread: shard.cut.max(shard.floor),
             memory: self.memory.clone(),
-            calls: Arc::clone(&self.calls),
             ids: self.ids.clone(),
             to: self.to.clone(),
         });

@@ -14,10 +14,10 @@ pub const FLUSH_AGE: Duration = Duration::from_secs(60);
 /// `capture --flush-bytes`
 pub const FLUSH_BYTES: u64 = 32 << 20;
 /// An object is put in one request: 128 MiB with room for what encoding may add.
-pub const FLUSH_BYTES_MOST: u64 = 80 << 20;
+pub const FLUSH_BYTES_MOST: u64 = 96 << 20;
 /// What all tables of one `capture` share for what was read and is not written yet, in bytes; encoding needs about as
 /// much again of two tables at a time.
-pub const MEMORY: u64 = 160 << 20;
+pub const MEMORY: u64 = 192 << 20;
 /// `base --slack`
 pub const SLACK: Duration = Duration::from_secs(900);
 /// `base --read-units`, per second.

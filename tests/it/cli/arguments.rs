@@ -40,7 +40,7 @@ async fn a_misspelt_word_is_refused_with_the_nearest_that_is_known() {
         ("capture --table orders --flush-ag 1s", &["--flush-ag", "--flush-age"]),
         ("capture --table orders --settle 2", &["--settle", "90s"]),
         ("capture --table orders --flush-bytes 10GB", &["--flush-bytes", "32MiB"]),
-        ("capture --table orders --flush-bytes 1GiB", &["--flush-bytes", "80MiB"]),
+        ("capture --table orders --flush-bytes 1GiB", &["--flush-bytes", "96MiB"]),
         ("capture --table orders --flush-age 0s", &["--flush-age", "1s"]),
         ("capture --table orders --onec", &["--onec", "--once"]),
         ("capture --table or/de/r/s", &["or/de/r/s", "account/region/orders"]),
@@ -136,7 +136,7 @@ async fn a_wrong_configuration_is_refused_with_its_line() {
         }
     }
     shell.write("tailrace.toml", "[capture]\ntable = [\"orders\"]\nflush_bytes = \"1GiB\"\n");
-    shell.refuses(&["config", "validate"], Exit::Configuration, &["1GiB", "80MiB"]).await;
+    shell.refuses(&["config", "validate"], Exit::Configuration, &["1GiB", "96MiB"]).await;
     shell.write("tailrace.toml", "[capture]\ntable = [\"orders\"]\n");
     let valid = shell.run(&["config", "validate"]).await;
     assert!(valid.is(0).out.contains("tailrace.toml is valid"), "{valid}");
