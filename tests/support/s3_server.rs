@@ -37,6 +37,8 @@ pub(crate) struct Rules {
     pub(crate) lock: Option<Option<i32>>,
     /// `If-None-Match` is taken and ignored, as some stores do.
     pub(crate) ignores_conditions: bool,
+    /// Whole objects are served where a part is asked for, as some stores do.
+    pub(crate) ignores_ranges: bool,
     /// Calls about the bucket itself are not implemented.
     pub(crate) plain: bool,
     /// Every answer comes this much later.

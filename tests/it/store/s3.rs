@@ -27,6 +27,19 @@ async fn row_13_every_failed_put_is_settled_without_harm() {
 }
 
 #[tokio::test]
+async fn a_whole_object_is_never_taken_for_a_part_of_it() {
+    let rules = Rules { ignores_ranges: true, ..Rules::default() };
+    let server = S3Server::start(rules).await;
+    let store = s3_store(&server, "p");
+    store.put_new("a", bytes("0123456789"), Keep::Full).await.unwrap();
+    for from in [0, 4, 20] {
+        let part = store.get_range("a", from, 4).await;
+        let told = matches!(&part, Err(StoreError::Unavailable { reason, .. }) if reason.contains("parts of objects"));
+        assert!(told, "{part:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_put_says_what_it_knows() {
     let (server, store) = server().await;
     // No retry of the SDK's own: the answer is told as it is.

@@ -189,7 +189,7 @@ impl S3 for Api {
         known(&input.bucket)?;
         let version = self.0.find(&input.key, input.version_id.as_deref())?;
         let bytes = version.bytes.clone().unwrap_or_default();
-        if let Some(range) = input.range {
+        if let Some(range) = input.range.filter(|_| !self.0.rules.ignores_ranges) {
             let length = bytes.len() as u64;
             let part = range.check(length).map_err(|_| s3_error!(InvalidRange))?;
             let content_range = Some(format!("bytes {}-{}/{length}", part.start, part.end - 1));
