@@ -17,6 +17,15 @@ const READS: (u64, u64) = (5_500, 1_000);
 /// segment beside each.
 const ENTRIES: (u64, u64) = (900, 60);
 
+/// Cents, shown as dollars.
+pub(super) struct Dollars(pub(super) u64);
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
 /// In cents a month; what is stored, and what a change is billed for by bytes, come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Cost {
@@ -49,11 +58,9 @@ impl fmt::Display for Cost {
         let shards = if *open_shards == 1 { "1 open shard".to_owned() } else { format!("{open_shards} open shards") };
         write!(
             f,
-            "${}.{:02} a month while idle, ${}.{:02} while busy, in requests for {shards} (list prices of us-east-1)",
-            idle_cents / 100,
-            idle_cents % 100,
-            busy_cents / 100,
-            busy_cents % 100
+            "{} a month while idle, {} while busy, in requests for {shards} (list prices of us-east-1)",
+            Dollars(*idle_cents),
+            Dollars(*busy_cents)
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::command::cost::Dollars;
 use crate::config::BaseConfig;
 use crate::shard::table::TableFacts;
 
@@ -29,15 +30,6 @@ impl<'a> Price<'a> {
             None => Way::Scan { units_per_second: config.read_units },
         };
         Self { items: facts.items, bytes: u64::try_from(facts.bytes).unwrap_or_default(), way }
-    }
-}
-
-/// Cents as dollars.
-struct Dollars(u64);
-
-impl fmt::Display for Dollars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${}.{:02}", self.0 / 100, self.0 % 100)
     }
 }
 
