@@ -113,11 +113,11 @@ pub fn holds_back(row: &Row) -> Option<Second> {
     (row.cut_at > changed.plus(LIFTED) || changed > row.cut_at).then_some(row.cut_at)
 }
 
-/// The open intent that `writer` may go on with: its own scan, whatever the answer to its proposal was; any export.
+/// The open intent that `writer` may go on with, and who began it: its own scan, whatever the answer to its proposal
+/// was; any export.
 #[must_use]
-pub fn begun<'m>(manifest: &'m Manifest, kind: BaseKind, writer: &str) -> Option<(u64, &'m BaseStarted)> {
-    let own = |by: &str| kind == BaseKind::Export || by == writer;
-    open(manifest, kind).find_map(|(n, by, started)| own(by).then_some((n, started)))
+pub fn begun<'m>(manifest: &'m Manifest, kind: BaseKind, writer: &str) -> Option<(u64, &'m str, &'m BaseStarted)> {
+    open(manifest, kind).find(|(_, by, _)| kind == BaseKind::Export || *by == writer)
 }
 
 /// Scans that a run began and cannot still be reading; `now` is the service's time.

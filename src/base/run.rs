@@ -108,50 +108,45 @@ impl Run<'_> {
     async fn begin(&mut self) -> Result<Begun, BaseError> {
         let since = clock::now();
         self.journal.refresh().await?;
-        let mut own = false;
         loop {
-            if let Some((intent, started)) = self.begun() {
-                let begun = Begun { intent, started, own };
+            if let Some(begun) = self.begun() {
                 match begun.judged(self.journal.manifest) {
                     // What another run began, and cannot come to stand any more.
-                    Complete::Spoilt(_) if !own => {
-                        self.journal.abandon(intent).await?;
+                    Complete::Spoilt(_) if !begun.own => {
+                        self.journal.abandon(begun.intent).await?;
                         continue;
                     }
                     _ => return Ok(begun),
                 }
             }
             self.abandon_left_over().await?;
-            let (time, most) = self.newest_fence().await?;
-            match ready::ready(self.journal.manifest, most) {
+            let time = self.export_time().await?;
+            match ready::ready(self.journal.manifest, time.map(|time| time.plus(-EXPORT_MARGIN))) {
                 Ready::NoStream if since.elapsed() >= STREAM_BEGINS => return Err(BaseError::NoStream),
                 Ready::NoStream => self.journal.pause().await?,
                 Ready::NotYet { why } => {
                     tracing::info!(%why, "the snapshot waits");
                     self.journal.pause().await?;
                 }
-                Ready::Yes { fence } => {
-                    own = true;
-                    self.start(fence, time).await?;
-                }
+                Ready::Yes { fence } => self.start(fence, time).await?,
             }
         }
     }
 
     /// What this run may go on with, as the log has it.
-    fn begun(&self) -> Option<(u64, BaseStarted)> {
+    fn begun(&self) -> Option<Begun> {
         let (kind, writer) = (self.journal.source.kind(), &self.journal.log.writer().id);
-        ready::begun(self.journal.manifest, kind, writer).map(|(intent, started)| (intent, started.clone()))
+        let (intent, by, started) = ready::begun(self.journal.manifest, kind, writer)?;
+        Some(Begun { intent, started: started.clone(), own: by == writer })
     }
 
-    /// For an export, which reads the past: its time, and the newest fence that it allows.
-    async fn newest_fence(&mut self) -> Result<(Option<Second>, Option<Second>), BaseError> {
+    /// The time that an export begun now is of; a scan has none.
+    async fn export_time(&mut self) -> Result<Option<Second>, BaseError> {
         if self.journal.source.kind() != BaseKind::Export {
-            return Ok((None, None));
+            return Ok(None);
         }
         // The machine that is asked for the export may be a second behind the one that told the time.
-        let time = self.journal.now().await?.plus(-IN_THE_PAST);
-        Ok((Some(time), Some(time.plus(-EXPORT_MARGIN))))
+        Ok(Some(self.journal.now().await?.plus(-IN_THE_PAST)))
     }
 
     /// Begins in the log. An export is of the `time` by which its fence was chosen.
@@ -330,7 +325,7 @@ impl Run<'_> {
         let said = clock::within(GIVE_UP, async {
             self.journal.refresh().await?;
             match self.begun() {
-                Some((intent, _)) => self.journal.abandon(intent).await,
+                Some(begun) => self.journal.abandon(begun.intent).await,
                 None => Ok(()),
             }
         });
