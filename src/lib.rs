@@ -10,9 +10,11 @@ pub mod capture;
 pub mod change;
 pub mod manifest;
 pub mod replay;
+pub mod seal;
 pub mod segment;
 pub mod service;
 pub mod shard;
+pub mod spill;
 pub mod store;
 pub mod verify;
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use tokio::sync::mpsc;
 
 use super::BaseError;
-use super::spill::{Sorted, Spill};
 use crate::change::{ItemKey, KeySchema, Second, Text};
 use crate::platform::tasks;
 use crate::segment::BaseRow;
+use crate::spill::{Sorted, Spill};
 
 /// Pages that wait to be sorted: one for each part, were all of them to come at once.
 const PAGES: usize = 4;
@@ -34,7 +34,7 @@ pub(super) struct Gather<'a> {
 /// What was read of the table.
 pub(super) struct Gathered {
     /// All rows, in order.
-    pub(super) rows: Sorted,
+    pub(super) rows: Sorted<BaseRow>,
     pub(super) items: u64,
     /// The service's times of the first and the last items.
     pub(super) times: Option<(Second, Second)>,
@@ -61,7 +61,7 @@ impl Gather<'_> {
     async fn take(
         &self,
         mut pages: mpsc::Receiver<Items>,
-    ) -> Result<(Spill, u64, Option<(Second, Second)>), BaseError> {
+    ) -> Result<(Spill<BaseRow>, u64, Option<(Second, Second)>), BaseError> {
         let mut spill = Spill::new(self.scratch, self.held);
         let (mut items, mut times) = (0, None::<(Second, Second)>);
         while let Some(page) = pages.recv().await {
@@ -76,7 +76,7 @@ impl Gather<'_> {
     }
 }
 
-fn add(spill: &mut Spill, page: Items, keys: &KeySchema) -> Result<(), BaseError> {
+fn add(spill: &mut Spill<BaseRow>, page: Items, keys: &KeySchema) -> Result<(), BaseError> {
     let row = |image: Text| ItemKey::from_image(keys, image.as_str()).and_then(|key| BaseRow::new(key, image));
     let rows: Result<Vec<BaseRow>, _> = page.items.into_iter().map(row).collect();
     Ok(spill.add(rows.map_err(BaseError::Item)?)?)

@@ -9,14 +9,11 @@ pub mod ready;
 mod run;
 pub mod scan;
 mod source;
-mod spill;
 mod watch;
 
 pub use input::{BaseInput, BaseOptions};
-pub use output::bits_for;
 pub use run::run;
 pub use source::BaseSource;
-pub use spill::SpillError;
 
 use serde::Serialize;
 
@@ -24,9 +21,10 @@ use export::ExportError;
 
 use crate::change::Second;
 use crate::change::image::ImageError;
-use crate::manifest::{BaseKind, LogError, ReadError, Unknown};
+use crate::manifest::{BaseKind, LogError, ReadError, ShelfError, Unknown};
 use crate::platform::aws::ServiceError;
 use crate::segment::SegmentError;
+use crate::spill::SpillError;
 use crate::store::StoreError;
 
 /// A base that was committed.
@@ -80,21 +78,18 @@ pub enum BaseError {
     /// The log's own rules refuse the base: a bug.
     #[error("the log refuses the snapshot: {0}")]
     Refused(String),
-    /// The store did not take a file.
+    /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A temporary file could not be written or read back: a person must make room, or name another folder.
     #[error(transparent)]
     Spill(#[from] SpillError),
-    /// A file could not be written or read back.
+    /// A row that no file can hold.
     #[error(transparent)]
     Segment(#[from] SegmentError),
-    /// What was read back is not what was written.
-    #[error("{path} does not hold what was written to it")]
-    Differs {
-        /// Relative to the table's folder.
-        path: String,
-    },
+    /// A file does not stand as it was to be written.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
     /// What was archived meanwhile could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),

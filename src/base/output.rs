@@ -1,26 +1,9 @@
-//! The files of a base: cut from sorted rows, put if absent, read back and compared.
+//! The files of a base, cut from sorted rows.
 
 use super::BaseError;
-use super::spill::SpillError;
-use crate::change::Second;
-use crate::platform::patience::Patience;
-use crate::platform::tasks;
 use crate::segment::cut::OutputCut;
-use crate::segment::encode::{self, Encoded};
-use crate::segment::{BaseRow, Facts, SegmentError, SegmentMeta, Tier, name, open_checked_base};
-use crate::store::{Keep, Object, ObjectStore, StoreError};
-
-/// A table up to this size has one bucket.
-const BUCKET_BYTES: u64 = 256 << 20;
-/// At most 512 buckets.
-const MOST_BITS: u8 = 9;
-
-/// Leading hash bits that choose a bucket, for a table of this size.
-#[must_use]
-pub fn bits_for(table_bytes: u64) -> u8 {
-    let buckets = table_bytes.div_ceil(BUCKET_BYTES).max(1).next_power_of_two();
-    u8::try_from(buckets.trailing_zeros()).unwrap_or(MOST_BITS).min(MOST_BITS)
-}
+use crate::segment::{BaseRow, SegmentError};
+use crate::spill::SpillError;
 
 /// One file to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,65 +57,6 @@ impl<R: Iterator<Item = Result<BaseRow, SpillError>>> Outputs<R> {
         rows.push(before);
         Ok(Some(Output { bucket, k, rows }))
     }
-}
-
-/// Where the files of one base go.
-pub(super) struct Shelf<'a> {
-    pub(super) store: &'a dyn ObjectStore,
-    /// The table's folder.
-    pub(super) folder: String,
-    pub(super) facts: &'a Facts,
-    /// The entry of `base_started`.
-    pub(super) intent: u64,
-    pub(super) started: Second,
-    pub(super) bits: u8,
-    /// How failures of the store are borne.
-    pub(super) patience: Patience,
-}
-
-impl Shelf<'_> {
-    /// Stores one file and gives what the entry says of the bytes that were *read back*.
-    pub(super) async fn put(&self, output: Output) -> Result<SegmentMeta, BaseError> {
-        let Output { bucket, k, rows } = output;
-        let path = name::base(self.started, bucket, self.intent, k);
-        let (facts, started, bits) = (self.facts.clone(), self.started, self.bits);
-        // The rows end here: what is read back is compared with their digest and root, not with a copy.
-        let encoded = tasks::compute(move || encode::base(rows, &facts, started, bits));
-        let encoded = encoded.await.map_err(|error| BaseError::Interrupted(error.to_string()))??;
-        let stored = self.stored(&format!("{}/{path}", self.folder), &encoded).await?;
-        let mut meta = encoded.meta(path, stored.version_id, Tier::Base, Some(bucket));
-        drop(encoded);
-        tasks::compute(move || {
-            (meta.bytes, meta.sha256) = (stored.bytes.len() as u64, sha256_hex(&stored.bytes));
-            match open_checked_base(stored.bytes, &meta) {
-                Ok(_) => Ok(meta),
-                Err(_) => Err(BaseError::Differs { path: meta.path }),
-            }
-        })
-        .await
-        .map_err(|error| BaseError::Interrupted(error.to_string()))?
-    }
-
-    /// Puts until something stands there, and reads it.
-    async fn stored(&self, at: &str, encoded: &Encoded) -> Result<Object, BaseError> {
-        let mut patience = self.patience.clone();
-        loop {
-            // Taken: an earlier put of ours may have landed; the comparison decides.
-            let put = match self.store.put_new(at, encoded.bytes.clone(), Keep::Full).await {
-                Ok(_) | Err(StoreError::Taken { .. } | StoreError::Unknown { .. }) => self.store.get(at, None).await,
-                Err(error) => Err(error),
-            };
-            match put {
-                Ok(object) => return Ok(object),
-                Err(error) => patience.bear("writing the snapshot", error).await?,
-            }
-        }
-    }
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    hex::encode(sha2::Sha256::digest(bytes))
 }
 
 #[cfg(test)]
@@ -189,11 +113,5 @@ mod tests {
         for limit in [1, u64::MAX] {
             assert!(matches!(cut(&twice, 0, limit), Err(BaseError::Segment(SegmentError::Rows(_)))));
         }
-    }
-
-    #[test]
-    fn buckets_follow_the_size_of_the_table() {
-        let mib = |n: u64| bits_for(n << 20);
-        assert_eq!([mib(0), mib(256), mib(257), mib(1024), mib(1 << 40)], [0, 0, 1, 2, 9]);
     }
 }

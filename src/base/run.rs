@@ -17,20 +17,24 @@ use std::time::Duration;
 use super::export::{self, Contents, ExportError, Exporting};
 use super::gather::{Gather, Gathered};
 use super::journal::Journal;
-use super::output::{self, Outputs, Shelf};
+use super::output::{Output, Outputs};
 use super::ready::{self, Complete, Ready};
 use super::scan::{self, TableScan};
-use super::spill::Sorted;
 use super::watch::Watch;
 use super::{BaseError, BaseInput, BaseOptions, BaseSource, BaseSummary};
 use crate::change::Second;
-use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Manifest, ReadError, Segments};
+use crate::manifest::{
+    Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Label, Manifest, ReadError, Segments, Shelf,
+    ShelfError,
+};
 use crate::platform::bugs::{Bug, planted};
 use crate::platform::ids::Ids;
 use crate::platform::patience::{Curable as _, Cure, Patience, Tell};
 use crate::platform::rate::Cap;
 use crate::platform::{clock, tasks};
-use crate::segment::{Facts, SegmentMeta};
+use crate::segment::cut::bits_for;
+use crate::segment::{BaseRow, Facts, SegmentMeta, Tier, encode, name, open_checked_base};
+use crate::spill::Sorted;
 use crate::store::ObjectStore;
 
 /// How long a capture may take to begin with the table's stream before it is said that none does.
@@ -157,7 +161,7 @@ impl Run<'_> {
             None => self.journal.now().await?.max(fence),
         };
         let (slack, limit) = (self.options.slack, self.options.held);
-        let bits = output::bits_for(self.options.table_bytes);
+        let bits = bits_for(self.options.table_bytes);
         let (kind, mut export) = (self.journal.source.kind(), None);
         if let BaseSource::Export(exporting) = self.journal.source {
             self.recoverable(exporting).await?;
@@ -275,24 +279,21 @@ impl Run<'_> {
     }
 
     /// Writes the files, one after the other.
-    async fn stored(&self, begun: &Begun, rows: Sorted) -> Result<Vec<SegmentMeta>, BaseError> {
+    async fn stored(&self, begun: &Begun, rows: Sorted<BaseRow>) -> Result<Vec<SegmentMeta>, BaseError> {
         let BaseStarted { started, bits, limit, .. } = begun.started;
-        let shelf = Shelf {
-            store: &*self.store,
-            folder: self.folder.clone(),
-            facts: &self.facts,
-            intent: begun.intent,
-            started,
-            bits,
-            patience: self.journal.patience.clone(),
-        };
+        let (folder, patience) = (self.folder.clone(), self.journal.patience.clone());
+        let shelf = Shelf { store: &*self.store, folder, patience, what: "writing the snapshot" };
         let (mut outputs, mut segments) = (Outputs::new(rows, bits, limit), Vec::new());
         loop {
             let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
             let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
             let Some(output) = output else { return Ok(segments) };
             outputs = rest;
-            segments.push(shelf.put(output).await?);
+            let Output { bucket, k, rows } = output;
+            let label = Label { path: name::base(started, bucket, begun.intent, k), tier: Tier::Base, bucket };
+            let facts = self.facts.clone();
+            let encode = move || encode::base(rows, &facts, started, bits);
+            segments.push(shelf.put(label, encode, open_checked_base).await?);
         }
     }
 
@@ -313,7 +314,8 @@ impl Run<'_> {
         let lasting = match error {
             BaseError::Export(error) => !matches!(error, ExportError::NotRecoverable),
             BaseError::Service(error) => error.cure() == Cure::Nothing,
-            BaseError::Spoilt(_) | BaseError::Item(_) | BaseError::Segment(_) | BaseError::Differs { .. } => true,
+            BaseError::Spoilt(_) | BaseError::Item(_) | BaseError::Segment(_) => true,
+            BaseError::Shelf(error) => matches!(error, ShelfError::Segment(_) | ShelfError::Differs { .. }),
             _ => false,
         };
         self.journal.source.kind() == BaseKind::Scan || lasting

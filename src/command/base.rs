@@ -139,7 +139,7 @@ async fn prepare(
 
 /// Where large temporary files go by default: what `TMPDIR` says, else the system's folder for large ones, for its other
 /// one is often kept in memory.
-fn scratch() -> PathBuf {
+pub(super) fn scratch() -> PathBuf {
     let large = Path::new("/var/tmp");
     let unset = std::env::var_os("TMPDIR").is_none();
     if unset && large.is_dir() { large.to_path_buf() } else { std::env::temp_dir() }

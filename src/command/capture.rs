@@ -1,6 +1,7 @@
 //! `tailrace capture`: every table on its own, so that one bad table never stops the others.
 
 mod crew;
+mod daily;
 mod fleet;
 mod keep;
 mod report;
@@ -9,6 +10,7 @@ mod selection;
 use std::sync::Arc;
 
 use clap::Args;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -65,6 +67,7 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
         once: args.once,
         many: fleet.many(),
         memory: Memory::new(limits::MEMORY),
+        sealing: Mutex::default(),
         out: &context.out,
         board: &board,
     };

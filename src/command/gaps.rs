@@ -71,7 +71,7 @@ fn unknown(manifest: &Manifest, text: &str, option: &str, place: &str) -> Failur
 }
 
 /// The one timeline that `table` means.
-async fn one(archive: &Archive, table: &str) -> Result<Opened, Failure> {
+pub(super) async fn one(archive: &Archive, table: &str) -> Result<Opened, Failure> {
     let name: TableName = table.parse()?;
     let mut opened = archive.open_all(Some(&name)).await?;
     if opened.len() > 1 {

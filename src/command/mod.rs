@@ -18,6 +18,7 @@ mod live;
 pub mod output;
 pub mod refusal;
 mod replay;
+mod seal;
 pub mod signal;
 mod status;
 pub mod table;
@@ -80,6 +81,8 @@ pub enum Verb {
     Capture(capture::Capture),
     /// Take a snapshot of a table, which replays begin from
     Base(base::Base),
+    /// Sort the days that are over into files from which replays read less
+    Seal(seal::Seal),
     /// Rebuild a table as it was, into a file or a new table
     #[command(visible_alias = "restore")]
     Replay(replay::Replay),
@@ -113,6 +116,7 @@ impl Verb {
             Self::Init(_) => "init",
             Self::Capture(_) => "capture",
             Self::Base(_) => "base",
+            Self::Seal(_) => "seal",
             Self::Replay(_) => "replay",
             Self::List(_) => "list",
             Self::Status(_) => "status",
@@ -131,7 +135,9 @@ impl Verb {
         match self {
             #[cfg(feature = "embedded")]
             Self::Demo(_) => true,
-            Self::Capture(_) | Self::Base(_) | Self::Replay(_) | Self::Gaps(gaps::Gaps::Repair(_)) => true,
+            Self::Capture(_) | Self::Base(_) | Self::Seal(_) | Self::Replay(_) | Self::Gaps(gaps::Gaps::Repair(_)) => {
+                true
+            }
             _ => false,
         }
     }
@@ -165,6 +171,7 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::Init(args) => init::run(&context, &args).await,
         Verb::Capture(args) => capture::run(&context, &args).await,
         Verb::Base(args) => base::run(&context, &args).await,
+        Verb::Seal(args) => seal::run(&context, &args).await,
         Verb::Replay(args) => replay::run(&context, &args).await,
         Verb::List(args) => list::run(&context, &args).await,
         Verb::Status(args) => status::run(&context, &args).await,

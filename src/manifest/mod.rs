@@ -17,20 +17,22 @@ mod log;
 mod pack;
 mod passing;
 mod segments;
+mod shelf;
 pub mod state;
 mod strict;
 pub mod unknown;
 
 pub use action::{
     Action, BaseCommitted, BaseKind, BaseStarted, Definition, EXPORT_MARGIN, EpochClosed, EpochStarted, ExportOrder,
-    GapReason, GapSpan, Heartbeat, Interval, Need, SegmentsAdded, ShardAwaited, ShardClosed, ShardOpened,
-    ShardReleased, Span,
+    GapReason, GapSpan, Heartbeat, IntentAbandoned, Interval, Need, Seal, SealStarted, SegmentsAdded, ShardAwaited,
+    ShardClosed, ShardOpened, ShardReleased, Span,
 };
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
 pub use log::{Log, LogError, Proposed};
 pub use segments::{ReadError, Segments, unpacked};
+pub use shelf::{Label, Shelf, ShelfError};
 pub use state::{
     Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction, Voided,
 };

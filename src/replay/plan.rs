@@ -191,11 +191,8 @@ fn passing(
     let covered = covered(manifest, &point, watermark)?;
     let draw = |point: Point, way, base: &Base, range: (Second, Second)| {
         let met = |all: &[Unknown]| unknown::meeting(all, range.0, range.1).cloned().collect();
-        Plan {
-            unknown: met(unknown),
-            accepted: met(accepted),
-            ..draw(manifest, point, (watermark, covered), way, base, range)
-        }
+        let accepted = met(accepted);
+        Plan { unknown: met(unknown), ..draw(manifest, point, (watermark, covered), way, base, range, accepted) }
     };
     let horizon = point.horizon();
     let before = bases(manifest).filter(|base| base.base.complete_at <= point.through).max_by_key(order);
@@ -289,8 +286,9 @@ fn draw(
     way: Way,
     base: &Base,
     (after, until): (Second, Second),
+    accepted: Vec<Unknown>,
 ) -> Plan {
-    let needed = |meta: &&SegmentMeta| needed(meta, way, &point, after, until);
+    let needed = |meta: &&SegmentMeta| needed(meta, way, &point, (after, until), &accepted);
     let changes: Vec<SegmentMeta> = manifest.segments.values().map(|meta| &**meta).filter(needed).cloned().collect();
     let mut segments = base.base.segments.clone();
     segments.sort_by(|a, b| a.path.cmp(&b.path));
@@ -301,7 +299,7 @@ fn draw(
         is_final: point.horizon() <= covered_through,
         late: manifest.late.iter().any(|late| late.from <= asked && asked < late.to),
         unknown: vec![],
-        accepted: vec![],
+        accepted,
         base: PlannedBase {
             n: base.n,
             kind: base.base.kind,
@@ -322,16 +320,18 @@ fn draw(
 }
 
 /// Whether a segment can hold a change that matters: of a day that lies wholly before the point, only the last
-/// change of an item does. Backward, a sealed row may lean on any earlier one of its day.
-fn needed(meta: &SegmentMeta, way: Way, point: &Point, after: Second, until: Second) -> bool {
+/// change of an item does, unless that one could not be decoded and is gone past. Backward, a sealed row may lean on any
+/// earlier one of its day.
+fn needed(meta: &SegmentMeta, way: Way, point: &Point, (after, until): (Second, Second), accepted: &[Unknown]) -> bool {
     let reached = meta.min_cut_at.is_none_or(|min| min <= until);
     let inside = reached && meta.max_cut_at.is_none_or(|max| max > after);
     let leaned_on = way == Way::Backward && reached && meta.dt >= point.horizon().day();
+    let passed = |gap: &Unknown| gap.from.day() <= meta.dt && meta.dt <= gap.to.day();
     match meta.tier {
         Tier::Base => false,
         Tier::Raw => inside,
         Tier::Heads => inside || leaned_on,
-        Tier::Rest => (inside && meta.dt >= point.horizon().day()) || leaned_on,
+        Tier::Rest => (inside && (meta.dt >= point.horizon().day() || accepted.iter().any(passed))) || leaned_on,
     }
 }
 

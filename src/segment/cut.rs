@@ -27,6 +27,18 @@ impl FlushPolicy {
     }
 }
 
+/// A table, or a day, up to this size has one bucket.
+const BUCKET_BYTES: u64 = 256 << 20;
+/// At most 512 buckets.
+const MOST_BITS: u8 = 9;
+
+/// Leading hash bits that choose a bucket, for a table or a day of this size.
+#[must_use]
+pub fn bits_for(bytes: u64) -> u8 {
+    let buckets = bytes.div_ceil(BUCKET_BYTES).max(1).next_power_of_two();
+    u8::try_from(buckets.trailing_zeros()).unwrap_or(MOST_BITS).min(MOST_BITS)
+}
+
 /// Cuts sorted rows into outputs: a file ends before the first key that would pass the limit, so a key never
 /// straddles two files, and a key that passes it alone has a file to itself.
 #[derive(Debug, Clone)]
@@ -70,5 +82,11 @@ mod tests {
         let mut cut = OutputCut::new(100);
         let begins: Vec<bool> = [60, 40, 1, 500, 1, 99].into_iter().map(|weight| cut.begins_file(weight)).collect();
         assert_eq!(begins, [false, false, true, true, true, false]);
+    }
+
+    #[test]
+    fn buckets_follow_the_size() {
+        let mib = |n: u64| bits_for(n << 20);
+        assert_eq!([mib(0), mib(256), mib(257), mib(1024), mib(1 << 40)], [0, 0, 1, 2, 9]);
     }
 }

@@ -21,6 +21,9 @@ use crate::change::{KeyHash, Second, Stamped};
 /// Bytes of a page before compression: small enough to skip, large enough to compress.
 const PAGE_BYTES: usize = 64 * 1024;
 
+/// zstd's level where speed counts: in segments as captured, and in bases.
+const FAST: i32 = 1;
+
 /// A finished segment, and what an entry says about it.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -78,19 +81,41 @@ pub fn changes(rows: Vec<Stamped>, facts: &Facts) -> Result<Vec<Encoded>, Segmen
         let day = stamped.cut_at.day_start();
         days.entry(day).or_default().push(Row::from_stamped(stamped)?);
     }
-    days.into_iter().map(|(day, rows)| of_day(Tier::Raw, day, rows, facts)).collect()
+    days.into_iter().map(|(day, rows)| of_day(Tier::Raw, day, rows, facts, Layout::RAW)).collect()
 }
 
-/// The segment of one day's changes in this tier; rows of a sealed one may leave out old images.
+/// How a segment of changes is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Buckets: 2^bits.
+    pub bits: u8,
+    /// zstd's level.
+    pub level: i32,
+}
+
+impl Layout {
+    /// Of segments as captured.
+    pub const RAW: Self = Self { bits: 0, level: FAST };
+}
+
+/// The segment of one day's changes in this tier (of one bucket, where there are several); rows of a sealed one may
+/// leave out old images.
 ///
 /// # Errors
 /// [`SegmentError::Write`].
-pub fn of_day(tier: Tier, day: Second, mut rows: Vec<Row>, facts: &Facts) -> Result<Encoded, SegmentError> {
+pub fn of_day(
+    tier: Tier,
+    day: Second,
+    mut rows: Vec<Row>,
+    facts: &Facts,
+    layout: Layout,
+) -> Result<Encoded, SegmentError> {
     rows.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
     let epochs: BTreeSet<u32> = rows.iter().map(|row| row.epoch).collect();
-    let footer =
-        Footer { facts: facts.clone(), epochs: epochs.into_iter().collect(), tier, dt: day.day(), bucket_bits: 0 };
-    let bytes = write(&schema::CHANGES, &schema::CHANGES_ORDER, columns::changes(&rows)?, &footer)?;
+    let (epochs, dt, bucket_bits) = (epochs.into_iter().collect(), day.day(), layout.bits);
+    let footer = Footer { facts: facts.clone(), epochs, tier, dt, bucket_bits };
+    let columns = columns::changes(&rows)?;
+    let bytes = write(&schema::CHANGES, &schema::CHANGES_ORDER, columns, &footer, layout.level)?;
     let cuts = || rows.iter().map(|row| row.cut_at);
     let mut hashes = rows.iter().filter_map(|row| row.key_hash);
     let least = hashes.next();
@@ -117,7 +142,7 @@ pub fn base(mut rows: Vec<BaseRow>, facts: &Facts, started: Second, bits: u8) ->
     }
     let footer =
         Footer { facts: facts.clone(), epochs: Vec::new(), tier: Tier::Base, dt: started.day(), bucket_bits: bits };
-    let bytes = write(&schema::BASE, &schema::BASE_ORDER, columns::base(&rows)?, &footer)?;
+    let bytes = write(&schema::BASE, &schema::BASE_ORDER, columns::base(&rows)?, &footer, FAST)?;
     Ok(Encoded {
         sha256: Sha256::digest(&bytes).into(),
         bytes,
@@ -130,20 +155,32 @@ pub fn base(mut rows: Vec<BaseRow>, facts: &Facts, started: Second, bits: u8) ->
     })
 }
 
-fn write(columns: &[Column], order: &[&str], arrays: Vec<ArrayRef>, footer: &Footer) -> Result<Bytes, SegmentError> {
+fn write(
+    columns: &[Column],
+    order: &[&str],
+    arrays: Vec<ArrayRef>,
+    footer: &Footer,
+    level: i32,
+) -> Result<Bytes, SegmentError> {
     let failed = |error: &dyn std::fmt::Display| SegmentError::Write(error.to_string());
     let schema = schema::arrow(columns);
     let batch = RecordBatch::try_new(SchemaRef::clone(&schema), arrays).map_err(|error| failed(&error))?;
     // Readers rebuild the schema from Parquet's own types, so Arrow's copy of it would be dead weight.
-    let options =
-        ArrowWriterOptions::new().with_properties(properties(columns, order, footer)?).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(columns, order, footer, level)?)
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(|error| failed(&error))?;
     writer.write(&batch).map_err(|error| failed(&error))?;
     Ok(Bytes::from(writer.into_inner().map_err(|error| failed(&error))?))
 }
 
-fn properties(columns: &[Column], order: &[&str], footer: &Footer) -> Result<WriterProperties, SegmentError> {
-    let level = ZstdLevel::try_new(1).map_err(|error| SegmentError::Write(error.to_string()))?;
+fn properties(
+    columns: &[Column],
+    order: &[&str],
+    footer: &Footer,
+    level: i32,
+) -> Result<WriterProperties, SegmentError> {
+    let level = ZstdLevel::try_new(level).map_err(|error| SegmentError::Write(error.to_string()))?;
     let place = |name: &&str| columns.iter().position(|column| column.name == *name);
     let sorting = order.iter().filter_map(place).filter_map(|at| i32::try_from(at).ok());
     let sorting = sorting.map(|column_idx| SortingColumn { column_idx, descending: false, nulls_first: true });

@@ -19,6 +19,17 @@ pub enum Tier {
 }
 
 impl Tier {
+    /// As paths and entries name it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Heads => "heads",
+            Self::Rest => "rest",
+            Self::Base => "base",
+        }
+    }
+
     /// Whether it holds a day's changes for good.
     #[must_use]
     pub const fn is_sealed(self) -> bool {

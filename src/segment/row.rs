@@ -144,7 +144,8 @@ impl Row {
     }
 
     /// What rows are sorted by; the shard only settles what cannot be equal in one lineage.
-    pub(super) fn order(&self) -> impl Ord + '_ {
+    #[must_use]
+    pub fn order(&self) -> impl Ord + '_ {
         (self.key_hash, &self.pk, &self.sk, self.epoch, self.shard_rank, self.sequence, &self.shard_id)
     }
 

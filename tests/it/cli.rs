@@ -17,6 +17,7 @@ mod places;
 mod points;
 mod policies;
 mod restores;
+mod seals;
 mod service;
 mod signals;
 

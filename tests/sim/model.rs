@@ -72,6 +72,11 @@ struct Archived {
     entries: Vec<u64>,
 }
 
+/// Where a change stood in its stream.
+fn place(row: &Row) -> (u32, String, String) {
+    (row.epoch, row.shard_id.as_str().to_owned(), row.sequence.to_string())
+}
+
 impl Reader {
     pub(crate) fn new(place: &Place) -> Self {
         Self { place: place.clone(), dice: Dice::new(place.seed ^ 0xa11), told: vec![] }
@@ -133,14 +138,25 @@ impl Reader {
 
     async fn archived(&self) -> Archived {
         let (log, manifest) = self.open().await;
-        let (mut rows, mut entries) = (vec![], vec![]);
         let named = self.named(manifest.next).await;
+        // What was sealed was captured by an entry of its own.
+        let mut captured = BTreeMap::new();
+        for path in manifest.sealed.values().flatten() {
+            captured.extend(self.rows(path).await.iter().map(|row| (place(row), named[path])));
+        }
+        let (mut rows, mut entries) = (vec![], vec![]);
         for path in manifest.segments.keys() {
-            let object = self.place.archive.get(&format!("{}/{path}", identity().folder()), None).await.unwrap();
-            rows.extend(decode::changes(object.bytes).unwrap());
-            entries.resize(rows.len(), named[&**path]);
+            for row in self.rows(path).await {
+                entries.push(named.get(&**path).copied().unwrap_or_else(|| captured[&place(&row)]));
+                rows.push(row);
+            }
         }
         Archived { log, manifest, rows, entries }
+    }
+
+    async fn rows(&self, path: &str) -> Vec<Row> {
+        let object = self.place.archive.get(&format!("{}/{path}", identity().folder()), None).await.unwrap();
+        decode::changes(object.bytes).unwrap()
     }
 
     /// The entry that names each segment.

@@ -7,6 +7,7 @@ use tailrace::capture::CaptureOptions;
 use tailrace::platform::clock::sleep;
 use tailrace::store::fault::{Effect, Rates};
 use tailrace::store::memory::MemoryStore;
+use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
 use crate::model::Reader;
@@ -18,6 +19,8 @@ use crate::worker::{self, End, Place, Way};
 const CALM_LIMIT: u64 = 4 * 3600;
 /// Seconds that it takes at least to make a table.
 const MADE: i64 = 5;
+/// Workers that seal are numbered from here, or the others would not be the same without them.
+const SEALERS: u64 = 10_000;
 /// Shards of one stream that may be open at a time.
 const OPEN_SHARDS: usize = 6;
 
@@ -39,6 +42,9 @@ struct Story {
     slack: u32,
     /// When the last work began.
     busy_since: i64,
+    /// Chance of what seals, apart from all other.
+    sealing: Dice,
+    sealers: u64,
 }
 
 /// Runs one seed, under a paused clock.
@@ -64,7 +70,16 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
     };
     let reader = Reader::new(&place);
     let slack = dice.pick(&[31, 35, 50]);
-    let mut story = Story { place, dice, reader, workers: 0, slack, busy_since: crate::service::NOON };
+    let mut story = Story {
+        place,
+        dice,
+        reader,
+        workers: 0,
+        slack,
+        busy_since: crate::service::NOON,
+        sealing: Dice::new(seed ^ 0x5ea1),
+        sealers: SEALERS,
+    };
     let writing = worker::start(write(Arc::clone(&service), Dice::new(seed ^ 0x77)));
     for _ in 0..story.dice.between(2, 5) {
         story.phase().await;
@@ -186,10 +201,34 @@ impl Story {
             self.workers += 1;
             running.push(worker::start(worker::snapshot(self.place.clone(), self.workers, self.slack, way, end)));
         }
+        running.extend(self.seal_beside());
         for run in running {
             worker::join(run).await;
         }
         self.place.service.state().faults = 0;
+    }
+
+    /// Up to two sealers, which begin and end as they like.
+    fn seal_beside(&mut self) -> Vec<JoinHandle<()>> {
+        let dice = self.sealing.clone();
+        let sealers = dice.pick(&[0, 1, 1, 2]);
+        let one = |number| {
+            let (place, begin, time) = (self.place.clone(), dice.seconds(0, 150), dice.seconds(20, 150));
+            let effect = dice.pick(&[Effect::Never, Effect::Now, Effect::Late(dice.seconds(0, 40))]);
+            let end = match dice.below(4) {
+                0 => End::Killed(time),
+                1 => End::KilledAt(dice.below(8), effect, time),
+                2 => End::Frozen(dice.seconds(1, 20), dice.seconds(1, 300), dice.seconds(5, 60)),
+                _ => End::Stopped(time),
+            };
+            worker::start(async move {
+                sleep(begin).await;
+                worker::seal(place, number, end).await;
+            })
+        };
+        let running = (self.sealers..self.sealers + sealers).map(one).collect();
+        self.sealers += sealers;
+        running
     }
 
     /// How a worker ends that lives for at least so many seconds, unless it is killed in a mutation.
@@ -233,6 +272,11 @@ impl Story {
             assert!(!last.is_finished() || deleted, "the last capture ended by itself");
         }
         last.abort();
+        // Whatever sealers left behind is finished; in some runs nothing was ever sealed.
+        if self.sealing.once_in(2) {
+            let end = End::Stopped(Duration::from_secs(CALM_LIMIT));
+            worker::join(worker::start(worker::seal(self.place.clone(), self.sealers, end))).await;
+        }
     }
 }
 

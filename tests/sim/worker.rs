@@ -6,10 +6,12 @@ use std::time::Duration;
 use tailrace::base::export::Exporting;
 use tailrace::base::{self, BaseError, BaseInput, BaseOptions, BaseSource};
 use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory, Progress};
-use tailrace::manifest::Log;
+use tailrace::manifest::{Log, Manifest};
 use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
+use tailrace::platform::patience::Patience;
 use tailrace::platform::tasks;
+use tailrace::seal::{SealError, SealInput, SealOptions, Sealer};
 use tailrace::segment::Facts;
 use tailrace::shard::StreamSource;
 use tailrace::shard::table::TableError;
@@ -146,6 +148,16 @@ impl Worker {
 }
 
 impl Worker {
+    /// The log, however often the store must be asked.
+    async fn opened(&self) -> (Log, Manifest) {
+        loop {
+            if let Ok(opened) = Log::open(self.archive(), &identity(), self.ids.clone()).await {
+                return opened;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// Tells the worker to stop, and waits for as long as it may take.
     async fn stop(&self, stop: &CancellationToken) {
         let Self { number, place, .. } = self;
@@ -214,16 +226,10 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, way: Way, en
     let bucket = Arc::clone(&place.exports.bucket) as Arc<dyn ObjectStore>;
     let buckets = Arc::new(move |_: &str| Ok(Arc::clone(&bucket)));
     let exporting = Exporting { table: &exported, bucket: "exports".into(), prefix: String::new(), buckets };
-    let opened = async {
-        loop {
-            if let Ok(opened) = Log::open(worker.archive(), &identity(), worker.ids.clone()).await {
-                return opened;
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    };
     let taken = async {
-        let Some((log, mut manifest)) = stop.run_until_cancelled(opened).await else { return Err(BaseError::Stopped) };
+        let Some((log, mut manifest)) = stop.run_until_cancelled(worker.opened()).await else {
+            return Err(BaseError::Stopped);
+        };
         let facts = place.service.facts(place.before);
         let options = BaseOptions { slack, table_bytes: 0, parts: 2, ..BaseOptions::default() };
         base::run(BaseInput {
@@ -254,6 +260,32 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, way: Way, en
         Some(Err(BaseError::Refused(violation))) => panic!("the log refuses a snapshot: {violation}"),
         Some(Err(error)) => place.service.trace.note("snapshot dropped", error),
         None => {}
+    }
+}
+
+/// Seals every day that is over, beside whatever captures or seals.
+pub(crate) async fn seal(place: Place, number: u64, end: End) {
+    let worker = Worker::new(&place, number, end);
+    let stop = CancellationToken::new();
+    let sealed = async {
+        let (log, mut manifest) = worker.opened().await;
+        let facts = place.service.facts(place.before);
+        let mut sealer = Sealer::new(SealInput {
+            log: &log,
+            manifest: &mut manifest,
+            store: worker.archive(),
+            folder: identity().folder(),
+            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            options: SealOptions { held: 2000, ..SealOptions::default() },
+            patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),
+        });
+        while let Some(day) = sealer.next().await? {
+            place.service.trace.note("sealed", format_args!("worker {number}: {day:?}"));
+        }
+        Ok::<_, SealError>(())
+    };
+    if let Some(Some(Err(error))) = worker.until(end, &stop, stop.run_until_cancelled(sealed)).await {
+        panic!("worker {number}: a day could not be sealed: {error}");
     }
 }
 

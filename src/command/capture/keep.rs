@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Leash;
+use super::daily::Daily;
 use super::fleet::Found;
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
@@ -34,6 +36,8 @@ pub(super) struct Keeper<'a> {
     pub(super) many: bool,
     /// Memory for what was read and is not written yet.
     pub(super) memory: Memory,
+    /// Days are sealed one after another, whatever table they are of.
+    pub(super) sealing: Mutex<()>,
     pub(super) out: &'a Output,
     pub(super) board: &'a Arc<Board>,
 }
@@ -106,7 +110,10 @@ impl Keeper<'_> {
     /// Runs on a task of its own: what one table computes does not hold up another.
     async fn one(&self, name: TableName, input: CaptureInput, stop: CancellationToken) -> Result<Captured, Failure> {
         let table = name.to_string();
-        match tasks::spawn(async move { Capture::new(input).run(stop).await }).await {
+        let (daily, input) = Daily::beside(self, input);
+        let capturing = tasks::spawn(async move { Capture::new(input).run(stop).await });
+        let ended = if self.once { capturing.await } else { daily.until(capturing).await };
+        match ended {
             Ok(Ok(summary)) => Ok(Captured::of(name, &summary)),
             Ok(Err(error)) => Err(failure(&error, &table)),
             Err(error) => Err(failure(&CaptureError::Task(error.to_string()), &table)),

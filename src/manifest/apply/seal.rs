@@ -5,11 +5,12 @@ use crate::change::Second;
 use crate::manifest::action::{Seal, SealStarted};
 use crate::manifest::invariants::{Held, conserves, hold};
 use crate::manifest::state::{Intent, IntentKind, Manifest};
-use crate::segment::Tier;
+use crate::segment::{SegmentMeta, Tier};
 
 impl Manifest {
     /// The open seal, if there is one.
-    pub(super) fn sealing(&self) -> Option<(u64, &SealStarted)> {
+    #[must_use]
+    pub fn sealing(&self) -> Option<(u64, &SealStarted)> {
         self.intents.iter().find_map(|(n, intent)| match &intent.kind {
             IntentKind::Seal(started) => Some((*n, started)),
             IntentKind::Base(_) => None,
@@ -25,13 +26,19 @@ impl Manifest {
         }
     }
 
+    /// The same, once nothing can be added to it any more.
+    #[must_use]
+    pub fn closed_day(&self) -> Option<String> {
+        self.next_day().filter(|day| day_end(day).is_some_and(|end| self.closed_through >= Some(end)))
+    }
+
     pub(super) fn seal_started(&mut self, context: &Context<'_>, started: &SealStarted) -> Held {
         let day = &started.day;
         hold(9, self.next_day().as_ref() == Some(day), || format!("{day} is not the next day to seal"))?;
         hold(9, self.sealing().is_none(), || "a seal is open already".to_owned())?;
         let past = day_end(day).is_some_and(|end| context.closed >= Some(end));
         hold(9, past, || format!("{day} is not closed yet"))?;
-        let live: Vec<&str> = self.raw_of(day).collect();
+        let live: Vec<&str> = self.raw_of(day).map(|meta| &*meta.path).collect();
         hold(9, started.inputs.iter().map(String::as_str).eq(live), || {
             format!("the inputs are not all live raw segments of {day}")
         })?;
@@ -40,8 +47,9 @@ impl Manifest {
         Ok(())
     }
 
-    fn raw_of<'m>(&'m self, day: &'m str) -> impl Iterator<Item = &'m str> {
-        self.segments.iter().filter(move |(_, meta)| meta.tier == Tier::Raw && meta.dt == day).map(|(path, _)| &**path)
+    /// The live raw segments of a day that is loaded, in order of path.
+    pub fn raw_of<'m>(&'m self, day: &'m str) -> impl Iterator<Item = &'m SegmentMeta> {
+        self.segments.values().map(|meta| &**meta).filter(move |meta| meta.tier == Tier::Raw && meta.dt == day)
     }
 
     pub(super) fn seal(&mut self, seal: &Seal) -> Held {

@@ -82,7 +82,7 @@ impl Archive {
     }
 
     async fn holds(&mut self, tier: Tier, name: &str, rows: Vec<Row>) {
-        let encoded = encode::of_day(tier, rows[0].cut_at, rows, &facts()).unwrap();
+        let encoded = encode::of_day(tier, rows[0].cut_at, rows, &facts(), encode::Layout::RAW).unwrap();
         self.store.put_new(&format!("table/{name}"), encoded.bytes.clone(), Keep::Full).await.unwrap();
         let bucket = tier.is_sealed().then_some(0);
         self.manifest.segments.insert(name.into(), Arc::new(encoded.meta(name.to_owned(), None, tier, bucket)));
@@ -109,10 +109,13 @@ impl Archive {
     }
 
     async fn at(&self, at: Second, bounds: Bounds) -> Result<Images, ReplayError> {
-        let plan = plan(&self.manifest, Point::at(at), &Options::default())?;
+        self.planned(&plan(&self.manifest, Point::at(at), &Options::default())?, bounds).await
+    }
+
+    async fn planned(&self, plan: &Plan, bounds: Bounds) -> Result<Images, ReplayError> {
         let segments = Segments::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, "table".to_owned());
         let (mut kept, mut total) = (Kept::default(), Total::default());
-        image::run(&plan, &segments, bounds, &mut kept, &mut total).await?;
+        image::run(plan, &segments, bounds, &mut kept, &mut total).await?;
         Ok(kept.0.into_iter().map(|item| (item.pk.as_str().to_owned(), item.image.as_str().to_owned())).collect())
     }
 }
@@ -197,6 +200,23 @@ async fn a_record_that_nobody_could_decode_is_a_gap_of_the_log_or_damage() {
     for at in [10, 30] {
         assert_eq!(archive.at(NOON.plus(at), Bounds::DEFAULT).await.unwrap(), images(&[(1, 11)]));
     }
+}
+
+#[tokio::test]
+async fn a_head_that_nobody_could_decode_and_that_is_gone_past_does_not_hide_the_change_before_it() {
+    let mut archive = Archive::new();
+    archive.base(NOON, &[(1, 10), (2, 20)]).await;
+    let rest = vec![row(1, NOON.plus(10), 1, Some(10), Some(11))];
+    let heads = vec![undecodable(1, NOON.plus(20), 2), row(2, NOON.plus(15), 3, Some(20), Some(21))];
+    archive.holds(Tier::Rest, "sealed/rest.parquet", rest).await;
+    archive.holds(Tier::Heads, "sealed/heads.parquet", heads).await;
+    archive.gap(NOON.plus(20), NOON.plus(20));
+    let next_day = NOON.plus(60_000);
+    let refused = archive.at(next_day, Bounds::DEFAULT).await;
+    assert!(matches!(refused, Err(ReplayError::Refused(Refusal::Gap { .. }))));
+    let accepted = Options { accepted: [archive.manifest.gaps[0].id].into(), ..Options::default() };
+    let plan = plan(&archive.manifest, Point::at(next_day), &accepted).unwrap();
+    assert_eq!(archive.planned(&plan, Bounds::DEFAULT).await.unwrap(), images(&[(1, 11), (2, 21)]));
 }
 
 /// Many keys in many raw segments over all hashes, and a base of one key.

@@ -7,16 +7,19 @@
 //!
 //! The files have no names: they are gone with the process, however it ends.
 
+mod record;
+
+pub use record::Record;
+
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::change::{KeyHash, Text};
-use crate::segment::BaseRow;
+use record::Back;
 
 /// Runs that are merged into one.
 const FAN: usize = 64;
@@ -24,8 +27,6 @@ const FAN: usize = 64;
 const BUFFER: usize = 64 << 10;
 /// What a row takes in memory besides what its weight counts: its struct, and what lies around its texts.
 const ROW_OVERHEAD: u64 = 192;
-/// Stands for the length of a sort key where there is none.
-const NONE: u32 = u32::MAX;
 
 /// A temporary file could not be written or read back.
 #[derive(Debug, thiserror::Error)]
@@ -39,33 +40,40 @@ pub struct SpillError {
 
 /// Gathers rows in any order.
 #[derive(Debug)]
-pub(super) struct Spill {
+pub struct Spill<R> {
     folder: PathBuf,
     /// Rows are written out once they take so many bytes in memory.
     most: u64,
     held: u64,
-    rows: Vec<BaseRow>,
+    rows: Vec<R>,
     /// Runs by how often their rows were merged.
     levels: Vec<Vec<Run>>,
     /// Runs of gathered rows so far.
-    pub(super) runs: u64,
+    pub runs: u64,
 }
 
-impl Spill {
+impl<R: Record> Spill<R> {
     /// Nothing yet; of `most` bytes of rows in memory a run is made in `folder`.
-    pub(super) fn new(folder: &Path, most: u64) -> Self {
+    #[must_use]
+    pub fn new(folder: &Path, most: u64) -> Self {
         Self { folder: folder.to_path_buf(), most, held: 0, rows: Vec::new(), levels: Vec::new(), runs: 0 }
     }
 
     /// Takes the rows of a page. They are written out together, so that none keeps the page's bytes alive.
-    pub(super) fn add(&mut self, rows: Vec<BaseRow>) -> Result<(), SpillError> {
+    ///
+    /// # Errors
+    /// [`SpillError`].
+    pub fn add(&mut self, rows: Vec<R>) -> Result<(), SpillError> {
         self.held += rows.iter().map(|row| row.weight() + ROW_OVERHEAD).sum::<u64>();
         self.rows.extend(rows);
         if self.held >= self.most { self.write() } else { Ok(()) }
     }
 
     /// All rows, in order. Those of a table that fits into one run never touch the disk.
-    pub(super) fn sorted(mut self) -> Result<Sorted, SpillError> {
+    ///
+    /// # Errors
+    /// [`SpillError`].
+    pub fn sorted(mut self) -> Result<Sorted<R>, SpillError> {
         if self.levels.is_empty() {
             self.rows.sort_unstable_by(|a, b| a.order().cmp(&b.order()));
             return Ok(Sorted::Held(self.rows.into_iter()));
@@ -95,19 +103,21 @@ impl Spill {
             return Ok(());
         }
         let runs = std::mem::take(&mut self.levels[level]);
-        let merged = Run::write(Merge::of(runs.into_iter(), &self.folder)?, &self.folder)?;
+        let merged = Run::write(Merge::<R>::of(runs.into_iter(), &self.folder)?, &self.folder)?;
         self.keep(level + 1, merged)
     }
 }
 
 /// All rows, in order.
-pub(super) enum Sorted {
-    Held(std::vec::IntoIter<BaseRow>),
-    Merged(Merge),
+pub enum Sorted<R> {
+    /// All of them are in memory.
+    Held(std::vec::IntoIter<R>),
+    /// They lie in temporary files.
+    Merged(Merge<R>),
 }
 
-impl Iterator for Sorted {
-    type Item = Result<BaseRow, SpillError>;
+impl<R: Record> Iterator for Sorted<R> {
+    type Item = Result<R, SpillError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
@@ -127,7 +137,7 @@ struct Run {
 }
 
 impl Run {
-    fn write(rows: impl Iterator<Item = Result<BaseRow, SpillError>>, folder: &Path) -> Result<Self, SpillError> {
+    fn write<R: Record>(rows: impl Iterator<Item = Result<R, SpillError>>, folder: &Path) -> Result<Self, SpillError> {
         let failed = |error| SpillError { folder: folder.to_path_buf(), error };
         let mut file = tempfile::tempfile_in(folder).map_err(failed)?;
         let (count, hash) = write(rows, &mut file, folder)?;
@@ -137,8 +147,8 @@ impl Run {
 }
 
 /// Writes rows; gives their number and the hash of their bytes.
-fn write(
-    rows: impl Iterator<Item = Result<BaseRow, SpillError>>,
+fn write<R: Record>(
+    rows: impl Iterator<Item = Result<R, SpillError>>,
     to: &mut impl Write,
     folder: &Path,
 ) -> Result<(u64, u64), SpillError> {
@@ -147,7 +157,7 @@ fn write(
     let (mut count, mut hash, mut bytes) = (0, Xxh3Default::new(), Vec::new());
     for row in rows {
         bytes.clear();
-        put(&row?, &mut bytes).map_err(failed)?;
+        row?.put(&mut bytes).map_err(failed)?;
         hash.update(&bytes);
         to.write_all(&bytes).map_err(failed)?;
         count += 1;
@@ -156,68 +166,26 @@ fn write(
     Ok((count, hash.digest()))
 }
 
-/// Hash, digest, three lengths, and the texts.
-fn put(row: &BaseRow, to: &mut Vec<u8>) -> io::Result<()> {
-    let length = |text: &Text| u32::try_from(text.len()).map_err(|_| io::Error::from(ErrorKind::FileTooLarge));
-    to.extend(row.key_hash.0);
-    to.extend(row.image_digest.to_be_bytes());
-    to.extend(length(&row.pk)?.to_be_bytes());
-    to.extend(row.sk.as_ref().map_or(Ok(NONE), length)?.to_be_bytes());
-    to.extend(length(&row.image)?.to_be_bytes());
-    for text in [Some(&row.pk), row.sk.as_ref(), Some(&row.image)].into_iter().flatten() {
-        to.extend(text.as_str().as_bytes());
-    }
-    Ok(())
-}
-
 /// A run on its way back.
 struct Reader {
-    from: BufReader<File>,
+    from: Back<BufReader<File>>,
     left: u64,
     expected: u64,
-    hash: Xxh3Default,
 }
 
 impl Reader {
     fn new(run: Run) -> Self {
-        let from = BufReader::with_capacity(BUFFER, run.file);
-        Self { from, left: run.rows, expected: run.hash, hash: Xxh3Default::new() }
+        let from = Back::new(BufReader::with_capacity(BUFFER, run.file));
+        Self { from, left: run.rows, expected: run.hash }
     }
 
-    fn next(&mut self) -> io::Result<Option<BaseRow>> {
+    fn next<R: Record>(&mut self) -> io::Result<Option<R>> {
         let Some(left) = self.left.checked_sub(1) else {
-            let same = self.hash.digest() == self.expected;
+            let same = self.from.digest() == self.expected;
             return if same { Ok(None) } else { Err(altered()) };
         };
         self.left = left;
-        let (key_hash, digest) = (self.fixed::<16>()?, self.fixed::<16>()?);
-        let [pk, sk, image] = [self.fixed::<4>()?, self.fixed::<4>()?, self.fixed::<4>()?].map(u32::from_be_bytes);
-        Ok(Some(BaseRow {
-            key_hash: KeyHash(key_hash),
-            pk: self.text(pk)?,
-            sk: if sk == NONE { None } else { Some(self.text(sk)?) },
-            image: self.text(image)?,
-            image_digest: u128::from_be_bytes(digest),
-        }))
-    }
-
-    fn fixed<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.from.read_exact(&mut bytes)?;
-        self.hash.update(&bytes);
-        Ok(bytes)
-    }
-
-    /// Takes memory for what is there, not for what an altered length says.
-    fn text(&mut self, length: u32) -> io::Result<Text> {
-        let mut bytes = Vec::new();
-        let read = (&mut self.from).take(u64::from(length)).read_to_end(&mut bytes)?;
-        if read as u64 != u64::from(length) {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        bytes.shrink_to_fit();
-        self.hash.update(&bytes);
-        String::from_utf8(bytes).map(Text::from).map_err(|_| altered())
+        R::get(&mut self.from).map(Some)
     }
 }
 
@@ -226,14 +194,14 @@ fn altered() -> io::Error {
 }
 
 /// Several runs as one.
-pub(super) struct Merge {
+pub struct Merge<R> {
     folder: PathBuf,
     runs: Vec<Reader>,
     /// The first row of every run that has one left.
-    heads: BinaryHeap<Reverse<Head>>,
+    heads: BinaryHeap<Reverse<Head<R>>>,
 }
 
-impl Merge {
+impl<R: Record> Merge<R> {
     fn of(runs: impl Iterator<Item = Run>, folder: &Path) -> Result<Self, SpillError> {
         let runs = runs.map(Reader::new).collect();
         let mut merge = Self { folder: folder.to_path_buf(), runs, heads: BinaryHeap::new() };
@@ -252,8 +220,8 @@ impl Merge {
     }
 }
 
-impl Iterator for Merge {
-    type Item = Result<BaseRow, SpillError>;
+impl<R: Record> Iterator for Merge<R> {
+    type Item = Result<R, SpillError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let Reverse(Head { row, run }) = self.heads.pop()?;
@@ -262,35 +230,36 @@ impl Iterator for Merge {
 }
 
 /// The next row of a run; a heap's order is the rows'.
-struct Head {
-    row: BaseRow,
+struct Head<R> {
+    row: R,
     run: usize,
 }
 
-impl Ord for Head {
+impl<R: Record> Ord for Head<R> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.row.order().cmp(&other.row.order())
     }
 }
 
-impl PartialOrd for Head {
+impl<R: Record> PartialOrd for Head<R> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head {
+impl<R: Record> PartialEq for Head<R> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Head {}
+impl<R: Record> Eq for Head<R> {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{ItemKey, KeyType, KeyValue};
+    use crate::change::{ItemKey, KeyType, KeyValue, Text};
+    use crate::segment::BaseRow;
 
     /// Keys with a sort key, without one, and with an empty text.
     fn row(n: u32) -> BaseRow {
@@ -348,7 +317,7 @@ mod tests {
             file.rewind()?;
             let mut reader = Reader::new(Run { file, rows: count, hash });
             let mut rows = 0;
-            while reader.next()?.is_some() {
+            while reader.next::<BaseRow>()?.is_some() {
                 rows += 1;
             }
             Ok(rows)

@@ -1,0 +1,158 @@
+//! `tailrace seal`: every day that is over becomes sorted files, from which replays read one change for each item.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Context;
+use super::archive::{Archive, Opened, log_failure};
+use super::base::scratch;
+use super::gaps::one;
+use crate::failure::{Exit, Failure};
+use crate::manifest::ShelfError;
+use crate::platform::patience::{Patience, Tell, Waiting};
+use crate::seal::{SealError, SealInput, SealOptions, SealedDay, Sealer};
+use crate::segment::Facts;
+
+/// What is said of a seal that was stopped.
+const STOPPED: &str = "stopped before every day was sealed; the days before it are";
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Seal {
+    /// The table
+    #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE")]
+    table: String,
+    /// The folder for temporary files, which take about as much room as the largest day has images
+    #[arg(long, value_name = "FOLDER")]
+    scratch: Option<PathBuf>,
+}
+
+pub(super) async fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
+    let archive = context.archive().await?;
+    let mut opened = one(&archive, &args.table).await?;
+    let place = format!("{} in {}", opened.table, archive.location());
+    let Some(facts) = facts(&archive, &opened) else {
+        let next = "start `tailrace capture`: days are sealed once they are over";
+        return Err(Failure::new(Exit::OutsideCoverage, "nothing is archived of this table yet", place, next));
+    };
+    let out = context.out.clone();
+    let tell = Arc::new(move |Waiting { why, .. }: Waiting| out.note(&format!("waiting: {why}")));
+    let options = SealOptions { scratch: args.scratch.clone().unwrap_or_else(scratch), ..SealOptions::default() };
+    let mut done = Done { table: opened.table.to_string(), ..Done::default() };
+    let each = |day: &Day| {
+        done.add(&day.0);
+        context.out.result("sealed", day);
+    };
+    let sealing = Box::pin(days(&archive, &mut opened, facts, options, tell, each));
+    context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
+    done.sealed_through = opened.manifest.sealed_through.clone();
+    context.out.summary(&done);
+    Ok(())
+}
+
+/// Seals every day of one table that is over, and tells of each.
+pub(super) async fn days(
+    archive: &Archive,
+    opened: &mut Opened,
+    facts: Facts,
+    options: SealOptions,
+    tell: Tell,
+    mut each: impl FnMut(&Day),
+) -> Result<(), Failure> {
+    let place = format!("{} in {}", opened.table, archive.location());
+    let mut sealer = Sealer::new(SealInput {
+        log: &opened.log,
+        manifest: &mut opened.manifest,
+        store: Arc::clone(&archive.store),
+        folder: opened.table.folder(),
+        facts,
+        options,
+        patience: Patience::new(tell, archive.ids.clone(), false),
+    });
+    while let Some(day) = sealer.next().await.map_err(|error| failure(&error, &place))? {
+        each(&Day(day));
+    }
+    Ok(())
+}
+
+/// What the footers of the table's segments say, from its log alone.
+fn facts(archive: &Archive, opened: &Opened) -> Option<Facts> {
+    let (_, epoch) = opened.manifest.epochs.last_key_value()?;
+    let stream = &epoch.started.stream_arn;
+    let table = stream.split_once("/stream/").map_or(stream.as_str(), |(table, _)| table);
+    Some(Facts::new(&archive.origin, table, &opened.table.table_id, &epoch.started.keys))
+}
+
+fn failure(error: &SealError, place: &str) -> Failure {
+    let (exit, next) = match error {
+        SealError::Log(error) => return log_failure(error, place),
+        SealError::Shelf(ShelfError::Store(error)) => return error.failure(place),
+        SealError::Spill(_) => (
+            Exit::Failure,
+            "make room there for as many bytes as the day's images have, or name a folder on another disk with --scratch, \
+             and run it again",
+        ),
+        SealError::Read(_) => (
+            Exit::VerificationFailed,
+            "run `tailrace verify` to see everything that is affected; what was captured is not touched",
+        ),
+        _ => (Exit::Failure, "run it again; what was captured is not touched"),
+    };
+    Failure::new(exit, error.to_string(), place, next)
+}
+
+/// A day that was sealed, in words.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(super) struct Day(SealedDay);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SealedDay { day, changes, items, raw, sealed, .. } = &self.0;
+        write!(
+            f,
+            "{day}: {changes} changes of {items} items; {} raw files of {} bytes are now {} of {} bytes",
+            raw.0, raw.1, sealed.0, sealed.1
+        )
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Done {
+    table: String,
+    days: usize,
+    changes: u64,
+    raw_bytes: u64,
+    sealed_bytes: u64,
+    /// The last sealed day, whoever sealed it.
+    sealed_through: Option<String>,
+}
+
+impl Done {
+    fn add(&mut self, day: &SealedDay) {
+        self.days += 1;
+        self.changes += day.changes;
+        self.raw_bytes += day.raw.1;
+        self.sealed_bytes += day.sealed.1;
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, days, changes, raw_bytes, sealed_bytes, .. } = self;
+        match (days, &self.sealed_through) {
+            (0, None) => write!(f, "{table}: no day is over yet; a day is sealed once nothing can be added to it"),
+            (0, Some(last)) => write!(f, "{table}: every day that is over is sealed, up to {last}"),
+            (_, last) => write!(
+                f,
+                "{table}: {days} days sealed, up to {}: {changes} changes, {raw_bytes} bytes are now {sealed_bytes}; \
+                 what was captured stays beside them",
+                last.as_deref().unwrap_or("the last")
+            ),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Sealing day after day, oldest first.
+//!
+//! **Memory.** However large the day is, a run holds one raw file with its rows and `held` bytes of other rows while it
+//! reads, and one file of each part and its Parquet bytes while it writes (about three times `held`). What does not fit waits
+//! in temporary files, which take about the size of the day's images.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::outputs::{Output, Outputs};
+use super::{SealError, SealedDay};
+use crate::change::Second;
+use crate::manifest::{
+    Action, IntentAbandoned, Label, Log, Manifest, Proposed, ReadError, Seal, SealStarted, Segments, Shelf, ShelfError,
+};
+use crate::platform::patience::Patience;
+use crate::platform::tasks;
+use crate::segment::cut::bits_for;
+use crate::segment::encode::{self, Layout};
+use crate::segment::{Facts, Row, SegmentMeta, name, open_checked};
+use crate::spill::{Sorted, Spill};
+use crate::store::ObjectStore;
+
+/// Bytes of rows that are held in memory, and at which a file ends.
+const HELD: u64 = 64 << 20;
+/// zstd's level: a day is written once and read for ever.
+const LEVEL: i32 = 3;
+
+/// What the caller chooses.
+#[derive(Debug, Clone)]
+pub struct SealOptions {
+    /// Bytes of rows that are held in memory, and at which a file ends.
+    pub held: u64,
+    /// The folder for temporary files.
+    pub scratch: PathBuf,
+}
+
+impl Default for SealOptions {
+    fn default() -> Self {
+        Self { held: HELD, scratch: std::env::temp_dir() }
+    }
+}
+
+/// All that sealing a table needs.
+pub struct SealInput<'a> {
+    /// The table's log, opened for this run.
+    pub log: &'a Log,
+    /// What it says; read again as the run goes on.
+    pub manifest: &'a mut Manifest,
+    /// The archive.
+    pub store: Arc<dyn ObjectStore>,
+    /// The table's folder in it.
+    pub folder: String,
+    /// What every segment of the table says in its footer.
+    pub facts: Facts,
+    /// Choices.
+    pub options: SealOptions,
+    /// How failures that pass are borne.
+    pub patience: Patience,
+}
+
+/// Seals the days of one table. It may be dropped at any point.
+pub struct Sealer<'a> {
+    input: SealInput<'a>,
+}
+
+/// How outputs are written, as the intent says it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    zstd: i32,
+}
+
+impl<'a> Sealer<'a> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new(input: SealInput<'a>) -> Self {
+        Self { input }
+    }
+
+    /// Seals the next day; `None` when no closed day is left.
+    ///
+    /// # Errors
+    /// [`SealError`]; the day is not sealed then, and a later run goes on with it.
+    pub async fn next(&mut self) -> Result<Option<SealedDay>, SealError> {
+        self.refresh().await?;
+        loop {
+            if let Some((intent, started)) = self.input.manifest.sealing() {
+                let started = started.clone();
+                match self.finish(intent, started).await? {
+                    Some(sealed) => return Ok(Some(sealed)),
+                    None => continue,
+                }
+            }
+            match self.input.manifest.closed_day() {
+                Some(day) => self.begin(day).await?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Begins a day in the log, unless another did meanwhile.
+    async fn begin(&mut self, day: String) -> Result<(), SealError> {
+        let inputs = self.load(&day).await?;
+        let bits = bits_for(inputs.iter().map(|meta| meta.bytes).sum());
+        let inputs = inputs.into_iter().map(|meta| meta.path).collect();
+        let settings = serde_json::json!(Settings { zstd: LEVEL });
+        let started = SealStarted { day, inputs, bits, limit: self.input.options.held, settings };
+        self.propose(Action::SealStarted(started)).await.map(|_| ())
+    }
+
+    /// Goes on with an open intent, whoever began it; `None` if the log must be looked at anew.
+    async fn finish(&mut self, intent: u64, started: SealStarted) -> Result<Option<SealedDay>, SealError> {
+        let Ok(settings) = serde_json::from_value::<Settings>(started.settings.clone()) else {
+            return self.abandon(intent).await;
+        };
+        let inputs: Vec<SegmentMeta> = self.load(&started.day).await?;
+        let layout = Layout { bits: started.bits, level: settings.zstd };
+        let rows = self.sorted(&inputs).await?;
+        let (segments, sealed) = match self.written(intent, &started, layout, rows).await {
+            Err(SealError::Shelf(ShelfError::Differs { path })) => {
+                tracing::warn!(path, "what stands there has other rows: this seal is given up for a new one");
+                return self.abandon(intent).await;
+            }
+            written => written?,
+        };
+        let total = |of: &[SegmentMeta]| (of.len(), of.iter().map(|meta| meta.bytes).sum());
+        let sealed = SealedDay { raw: total(&inputs), sealed: total(&segments), ..sealed };
+        while self.input.manifest.intents.contains_key(&intent) {
+            // It still holds after a lost race: only another seal of this intent, or its end, can change that.
+            self.propose(Action::Seal(Seal { intent, segments: segments.clone() })).await?;
+        }
+        Ok(self.input.manifest.sealed.contains_key(&started.day).then_some(sealed))
+    }
+
+    /// The live raw segments of a day.
+    async fn load(&mut self, day: &str) -> Result<Vec<SegmentMeta>, SealError> {
+        let noon = Second::parse(&format!("{day}T12:00:00Z"));
+        while let Err(error) = self.input.log.load_segments(self.input.manifest, noon, noon).await {
+            self.input.patience.bear("the log", error).await?;
+        }
+        Ok(self.input.manifest.raw_of(day).cloned().collect())
+    }
+
+    /// All rows of `inputs`, in order.
+    async fn sorted(&mut self, inputs: &[SegmentMeta]) -> Result<Sorted<Row>, SealError> {
+        let segments = Segments::new(Arc::clone(&self.input.store), self.input.folder.clone());
+        let SealOptions { held, scratch } = &self.input.options;
+        let mut spill = Spill::new(scratch, *held);
+        for meta in inputs {
+            let rows = loop {
+                match segments.changes(meta).await {
+                    Ok(rows) => break rows,
+                    Err(ReadError::Store(error)) => {
+                        let borne = self.input.patience.bear("reading what was captured", error).await;
+                        borne.map_err(ReadError::Store)?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            };
+            spill = computed(move || spill.add(rows).map(|()| spill)).await??;
+        }
+        Ok(computed(move || spill.sorted()).await??)
+    }
+
+    /// Writes the files, one after the other.
+    async fn written(
+        &self,
+        intent: u64,
+        started: &SealStarted,
+        layout: Layout,
+        rows: Sorted<Row>,
+    ) -> Result<(Vec<SegmentMeta>, SealedDay), SealError> {
+        let SealInput { store, folder, patience, facts, .. } = &self.input;
+        let (folder, patience) = (folder.clone(), patience.clone());
+        let shelf = Shelf { store: &**store, folder, patience, what: "writing a sealed day" };
+        let (mut outputs, mut segments) = (Outputs::new(rows, started.bits, started.limit), Vec::new());
+        loop {
+            let (rest, next) = computed(move || outputs.next().map(|output| (outputs, output))).await??;
+            outputs = rest;
+            let Some(Output { part, bucket, k, rows }) = next else { break };
+            let path = name::sealed(&started.day, part, bucket, intent, k);
+            let (facts, at) = (facts.clone(), rows.first().map_or(Second::default(), |row| row.cut_at));
+            let encode = move || encode::of_day(part, at, rows, &facts, layout);
+            segments.push(shelf.put(Label { path, tier: part, bucket }, encode, open_checked).await?);
+        }
+        let changes = segments.iter().map(|meta| meta.rows).sum();
+        let (items, left_out, day) = (outputs.items, outputs.left_out, started.day.clone());
+        Ok((segments, SealedDay { day, changes, items, left_out, raw: (0, 0), sealed: (0, 0) }))
+    }
+
+    async fn abandon(&mut self, intent: u64) -> Result<Option<SealedDay>, SealError> {
+        while self.input.manifest.intents.contains_key(&intent) {
+            self.propose(Action::IntentAbandoned(IntentAbandoned { intent })).await?;
+        }
+        Ok(None)
+    }
+
+    /// Proposes an entry; what came of it the manifest says. No time is asked of a service here: the log's own last one
+    /// stands for it.
+    async fn propose(&mut self, action: Action) -> Result<(), SealError> {
+        let SealInput { log, manifest, patience, .. } = &mut self.input;
+        let at = manifest.at.unwrap_or_default();
+        match Box::pin(log.propose(manifest, at, vec![action])).await {
+            Ok(Proposed::Committed { .. } | Proposed::Lost) => {
+                patience.renew();
+                Ok(())
+            }
+            Ok(Proposed::Refused(violation)) => Err(SealError::Refused(violation.to_string())),
+            Err(error) => {
+                patience.bear("the log", error).await?;
+                self.refresh().await
+            }
+        }
+    }
+
+    async fn refresh(&mut self) -> Result<(), SealError> {
+        let SealInput { log, manifest, patience, .. } = &mut self.input;
+        while let Err(error) = Box::pin(log.refresh(manifest)).await {
+            patience.bear("the log", error).await?;
+        }
+        patience.renew();
+        Ok(())
+    }
+}
+
+async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SealError> {
+    tasks::compute(work).await.map_err(|error| SealError::Interrupted(error.to_string()))
+}
