@@ -22,8 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("capture", &["change", "manifest", "platform", "segment", "shard", "store"]),
     ("spill", &["change", "segment"]),
     ("seal", &["change", "manifest", "platform", "segment", "spill", "store"]),
-    ("base", &["change", "manifest", "platform", "segment", "spill", "store"]),
     ("replay", &["change", "failure", "manifest", "platform", "segment", "store"]),
+    ("base", &["change", "manifest", "platform", "replay", "segment", "spill", "store"]),
     ("verify", &["change", "manifest", "platform", "segment", "store"]),
     ("service", &["capture", "change", "platform"]),
 ];

@@ -1,5 +1,6 @@
 //! 6. Images of the whole table: by scan, by export, and the empty base.
 
+mod archive;
 pub mod export;
 mod gather;
 mod input;
@@ -11,6 +12,7 @@ pub mod scan;
 mod source;
 mod watch;
 
+pub use archive::{ArchiveInput, from_archive};
 pub use input::{BaseInput, BaseOptions};
 pub use run::run;
 pub use source::BaseSource;
@@ -21,8 +23,9 @@ use export::ExportError;
 
 use crate::change::Second;
 use crate::change::image::ImageError;
-use crate::manifest::{BaseKind, LogError, ReadError, ShelfError, Unknown};
+use crate::manifest::{BaseKind, JournalError, LogError, ReadError, ShelfError, Unknown};
 use crate::platform::aws::ServiceError;
+use crate::replay::ReplayError;
 use crate::segment::SegmentError;
 use crate::spill::SpillError;
 use crate::store::StoreError;
@@ -93,9 +96,21 @@ pub enum BaseError {
     /// What was archived meanwhile could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The archive has no exact answer for the time of an image of its own, or it could not be read.
+    #[error(transparent)]
+    Replay(ReplayError),
     /// The runtime ended a task.
     #[error("a task was interrupted: {0}")]
     Interrupted(String),
+}
+
+impl From<JournalError> for BaseError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Log(error) => Self::Log(error),
+            JournalError::Refused(violation) => Self::Refused(violation.to_string()),
+        }
+    }
 }
 
 #[cfg(test)]

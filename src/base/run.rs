@@ -24,7 +24,7 @@ use super::watch::Watch;
 use super::{BaseError, BaseInput, BaseOptions, BaseSource, BaseSummary};
 use crate::change::Second;
 use crate::manifest::{
-    Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Label, Manifest, ReadError, Segments, Shelf,
+    self, Action, BaseCommitted, BaseKind, BaseStarted, EXPORT_MARGIN, Label, Manifest, ReadError, Segments, Shelf,
     ShelfError,
 };
 use crate::platform::bugs::{Bug, planted};
@@ -73,7 +73,8 @@ impl Begun {
 pub async fn run(input: BaseInput<'_>) -> Result<BaseSummary, BaseError> {
     let patience = Patience::new(Arc::clone(&input.tell), input.ids.clone(), false);
     let BaseInput { log, manifest, source, options, .. } = input;
-    let journal = Journal { log, manifest, source, patience, poll: options.poll };
+    let log = manifest::Journal { log, manifest, patience };
+    let journal = Journal { log, source, poll: options.poll };
     let mut run = Run {
         journal,
         store: input.store,
@@ -114,7 +115,7 @@ impl Run<'_> {
         self.journal.refresh().await?;
         loop {
             if let Some(begun) = self.begun() {
-                match begun.judged(self.journal.manifest) {
+                match begun.judged(self.journal.log.manifest) {
                     // What another run began, and cannot come to stand any more.
                     Complete::Spoilt(_) if !begun.own => {
                         self.journal.abandon(begun.intent).await?;
@@ -125,7 +126,7 @@ impl Run<'_> {
             }
             self.abandon_left_over().await?;
             let time = self.export_time().await?;
-            match ready::ready(self.journal.manifest, time.map(|time| time.plus(-EXPORT_MARGIN))) {
+            match ready::ready(self.journal.log.manifest, time.map(|time| time.plus(-EXPORT_MARGIN))) {
                 Ready::NoStream if since.elapsed() >= STREAM_BEGINS => return Err(BaseError::NoStream),
                 Ready::NoStream => self.journal.pause().await?,
                 Ready::NotYet { why } => {
@@ -139,8 +140,8 @@ impl Run<'_> {
 
     /// What this run may go on with, as the log has it.
     fn begun(&self) -> Option<Begun> {
-        let (kind, writer) = (self.journal.source.kind(), &self.journal.log.writer().id);
-        let (intent, by, started) = ready::begun(self.journal.manifest, kind, writer)?;
+        let (kind, writer) = (self.journal.source.kind(), &self.journal.log.log.writer().id);
+        let (intent, by, started) = ready::begun(self.journal.log.manifest, kind, writer)?;
         Some(Begun { intent, started: started.clone(), own: by == writer })
     }
 
@@ -185,21 +186,21 @@ impl Run<'_> {
 
     async fn fulfil(&mut self, begun: Begun) -> Result<BaseSummary, BaseError> {
         let (fence, kind) = (begun.started.fence, begun.started.kind);
-        self.journal.load(fence).await?;
+        self.journal.log.load(Some(fence), None).await?;
         let segments = Segments::new(Arc::clone(&self.store), self.folder.clone());
         let mut watch = match begun.own {
-            true => Watch::from_now(segments, self.journal.manifest),
+            true => Watch::from_now(segments, self.journal.log.manifest),
             false => Watch::from_the_start(segments),
         };
         let Gathered { rows, items, times } = self.gather(&begun).await?;
         // From here on a person is waited for, too.
-        self.journal.patience = self.patient();
+        self.journal.log.patience = self.patient();
         let read = times.unwrap_or((begun.started.started, begun.started.started));
         let segments = self.stored(&begun, rows).await?;
         let passed = begun.passed().max(read.1.plus(i64::from(begun.started.slack)));
         self.journal.refresh().await?;
         loop {
-            match watch.look(self.journal.manifest).await {
+            match watch.look(self.journal.log.manifest).await {
                 Ok(()) => {}
                 Err(ReadError::Store(error)) => {
                     self.journal.bear("reading what was archived meanwhile", error).await?;
@@ -210,7 +211,7 @@ impl Run<'_> {
             }
             let lifted = watch.until.filter(|_| !planted(Bug::StragglerAfterBase));
             let until = lifted.map_or(passed, |lifted| passed.max(lifted));
-            match ready::complete(self.journal.manifest, begun.intent, fence, until) {
+            match ready::complete(self.journal.log.manifest, begun.intent, fence, until) {
                 Complete::Abandoned => return Err(BaseError::Abandoned),
                 Complete::Spoilt(unknown) => return Err(BaseError::Spoilt(unknown)),
                 Complete::Done { n, complete_at } => {
@@ -278,32 +279,20 @@ impl Run<'_> {
         self.sorting().run(read).await
     }
 
-    /// Writes the files, one after the other.
+    /// Writes the files.
     async fn stored(&self, begun: &Begun, rows: Sorted<BaseRow>) -> Result<Vec<SegmentMeta>, BaseError> {
-        let BaseStarted { started, bits, limit, .. } = begun.started;
-        let (folder, patience) = (self.folder.clone(), self.journal.patience.clone());
-        let shelf = Shelf { store: &*self.store, folder, patience, what: "writing the snapshot" };
-        let (mut outputs, mut segments) = (Outputs::new(rows, bits, limit), Vec::new());
-        loop {
-            let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
-            let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
-            let Some(output) = output else { return Ok(segments) };
-            outputs = rest;
-            let Output { bucket, k, rows } = output;
-            let label = Label { path: name::base(started, bucket, begun.intent, k), tier: Tier::Base, bucket };
-            let facts = self.facts.clone();
-            let encode = move || encode::base(rows, &facts, started, bits);
-            segments.push(shelf.put(label, encode, open_checked_base).await?);
-        }
+        let (folder, patience) = (self.folder.clone(), self.journal.log.patience.clone());
+        let (intent, started) = (begun.intent, &begun.started);
+        stored(Storing { store: &*self.store, folder, facts: &self.facts, intent, started, patience }, rows).await
     }
 
     /// Ends scans of runs that cannot be alive any more: nobody else can finish them.
     async fn abandon_left_over(&mut self) -> Result<(), BaseError> {
-        if self.journal.manifest.intents.is_empty() {
+        if self.journal.log.manifest.intents.is_empty() {
             return Ok(());
         }
         let now = self.journal.now().await?;
-        for intent in ready::left_over(self.journal.manifest, now) {
+        for intent in ready::left_over(self.journal.log.manifest, now) {
             self.journal.abandon(intent).await?;
         }
         Ok(())
@@ -336,5 +325,35 @@ impl Run<'_> {
             Some(Err(error)) => tracing::warn!(%error, "a given-up base could not be abandoned in the log"),
             None => tracing::warn!("a given-up base could not be abandoned in the log in time"),
         }
+    }
+}
+
+/// Where the files of one base go.
+pub(super) struct Storing<'a> {
+    pub(super) store: &'a dyn ObjectStore,
+    /// The table's folder.
+    pub(super) folder: String,
+    pub(super) facts: &'a Facts,
+    /// The entry of `base_started`, and what it says.
+    pub(super) intent: u64,
+    pub(super) started: &'a BaseStarted,
+    pub(super) patience: Patience,
+}
+
+/// Writes the files of a base, one after the other.
+pub(super) async fn stored(storing: Storing<'_>, rows: Sorted<BaseRow>) -> Result<Vec<SegmentMeta>, BaseError> {
+    let Storing { store, folder, facts, intent, started, patience } = storing;
+    let BaseStarted { started, bits, limit, .. } = *started;
+    let shelf = Shelf { store, folder, patience, what: "writing the snapshot" };
+    let (mut outputs, mut segments) = (Outputs::new(rows, bits, limit), Vec::new());
+    loop {
+        let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
+        let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
+        let Some(Output { bucket, k, rows }) = output else { return Ok(segments) };
+        outputs = rest;
+        let label = Label { path: name::base(started, bucket, intent, k), tier: Tier::Base, bucket };
+        let facts = facts.clone();
+        let encode = move || encode::base(rows, &facts, started, bits);
+        segments.push(shelf.put(label, encode, open_checked_base).await?);
     }
 }

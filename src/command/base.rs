@@ -2,6 +2,7 @@
 
 mod beside;
 mod export;
+mod past;
 mod price;
 
 use std::fmt;
@@ -25,7 +26,7 @@ use crate::capture::{Capture, Observer, Progress};
 use crate::config::raw::{BaseOptions, CaptureOptions};
 use crate::config::{BaseConfig, CaptureConfig};
 use crate::failure::{Exit, Failure};
-use crate::manifest::BaseKind;
+use crate::manifest::{BaseKind, ShelfError};
 use crate::platform::aws::ServiceError;
 use crate::platform::patience::{Tell, Waiting};
 use crate::shard::table::TableFacts;
@@ -47,6 +48,9 @@ pub struct Base {
     capture: CaptureOptions,
     #[command(flatten)]
     options: BaseOptions,
+    /// Write the table as the archive has it at the end of this second, instead of reading the table itself
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["slack", "read_units", "export"])]
+    at: Option<String>,
     /// A name for the snapshot
     #[arg(long, value_name = "NAME", env = "TAILRACE_NAME")]
     name: Option<String>,
@@ -86,6 +90,9 @@ impl Base {
 }
 
 pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
+    if let Some(at) = &args.at {
+        return past::run(context, args, at).await;
+    }
     let captured = args.captured(context)?;
     let config = BaseConfig::resolve(&args.options, &context.loaded.file.base);
     let place = config.export.as_deref().map(export::place).transpose()?;
@@ -173,7 +180,8 @@ fn failure(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failure 
             "make room there for as many bytes as the table has, or name a folder on another disk with --scratch, \
              and run it again",
         ),
-        BaseError::Store(error) => return error.failure(place),
+        BaseError::Store(error) | BaseError::Shelf(ShelfError::Store(error)) => return error.failure(place),
+        BaseError::Replay(error) => return error.to_failure(place),
         BaseError::Log(error) => return log_failure(error, place),
         _ => (Exit::Failure, again),
     };

@@ -12,7 +12,7 @@ use super::archive::{Archive, Opened, log_failure};
 use super::base::scratch;
 use super::gaps::one;
 use crate::failure::{Exit, Failure};
-use crate::manifest::ShelfError;
+use crate::manifest::{Journal, JournalError, ShelfError};
 use crate::platform::patience::{Patience, Tell, Waiting};
 use crate::seal::{SealError, SealInput, SealOptions, SealedDay, Sealer};
 use crate::segment::Facts;
@@ -65,13 +65,15 @@ pub(super) async fn days(
 ) -> Result<(), Failure> {
     let place = format!("{} in {}", opened.table, archive.location());
     let mut sealer = Sealer::new(SealInput {
-        log: &opened.log,
-        manifest: &mut opened.manifest,
+        journal: Journal {
+            log: &opened.log,
+            manifest: &mut opened.manifest,
+            patience: Patience::new(tell, archive.ids.clone(), false),
+        },
         store: Arc::clone(&archive.store),
         folder: opened.table.folder(),
         facts,
         options,
-        patience: Patience::new(tell, archive.ids.clone(), false),
     });
     while let Some(day) = sealer.next().await.map_err(|error| failure(&error, &place))? {
         each(&Day(day));
@@ -80,7 +82,7 @@ pub(super) async fn days(
 }
 
 /// What the footers of the table's segments say, from its log alone.
-fn facts(archive: &Archive, opened: &Opened) -> Option<Facts> {
+pub(super) fn facts(archive: &Archive, opened: &Opened) -> Option<Facts> {
     let (_, epoch) = opened.manifest.epochs.last_key_value()?;
     let stream = &epoch.started.stream_arn;
     let table = stream.split_once("/stream/").map_or(stream.as_str(), |(table, _)| table);
@@ -89,7 +91,7 @@ fn facts(archive: &Archive, opened: &Opened) -> Option<Facts> {
 
 fn failure(error: &SealError, place: &str) -> Failure {
     let (exit, next) = match error {
-        SealError::Log(error) => return log_failure(error, place),
+        SealError::Log(JournalError::Log(error)) => return log_failure(error, place),
         SealError::Shelf(ShelfError::Store(error)) => return error.failure(place),
         SealError::Spill(_) => (
             Exit::Failure,

@@ -13,6 +13,7 @@ pub mod entry;
 mod fixture;
 mod fold;
 pub mod invariants;
+mod journal;
 mod log;
 mod pack;
 mod passing;
@@ -30,6 +31,7 @@ pub use action::{
 pub use apply::Stored;
 pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
+pub use journal::{Journal, JournalError};
 pub use log::{Log, LogError, Proposed};
 pub use segments::{ReadError, Segments, unpacked};
 pub use shelf::{Label, Shelf, ShelfError};

@@ -20,7 +20,7 @@ pub use run::{SealInput, SealOptions, Sealer};
 
 use serde::Serialize;
 
-use crate::manifest::{LogError, ReadError, ShelfError};
+use crate::manifest::{JournalError, ReadError, ShelfError};
 use crate::segment::SegmentError;
 use crate::spill::SpillError;
 
@@ -44,12 +44,9 @@ pub struct SealedDay {
 /// Why a day was not sealed, by what the caller must do. Nothing of it is visible then, and another run goes on with it.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The log could not be read or written.
+    /// The log did not take it.
     #[error(transparent)]
-    Log(#[from] LogError),
-    /// The log's own rules refuse the seal: a bug.
-    #[error("the log refuses the seal: {0}")]
-    Refused(String),
+    Log(#[from] JournalError),
     /// A raw file could not be read: run `verify`.
     #[error(transparent)]
     Read(#[from] ReadError),

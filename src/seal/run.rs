@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::outputs::{Output, Outputs};
 use super::{SealError, SealedDay};
 use crate::change::Second;
-use crate::manifest::{
-    Action, IntentAbandoned, Label, Log, Manifest, Proposed, ReadError, Seal, SealStarted, Segments, Shelf, ShelfError,
-};
-use crate::platform::patience::Patience;
+use crate::manifest::{Action, Journal, Label, ReadError, Seal, SealStarted, Segments, Shelf, ShelfError};
 use crate::platform::tasks;
 use crate::segment::cut::bits_for;
 use crate::segment::encode::{self, Layout};
@@ -45,10 +42,8 @@ impl Default for SealOptions {
 
 /// All that sealing a table needs.
 pub struct SealInput<'a> {
-    /// The table's log, opened for this run.
-    pub log: &'a Log,
-    /// What it says; read again as the run goes on.
-    pub manifest: &'a mut Manifest,
+    /// The table's log, opened for this run, and how failures that pass are borne.
+    pub journal: Journal<'a>,
     /// The archive.
     pub store: Arc<dyn ObjectStore>,
     /// The table's folder in it.
@@ -57,14 +52,10 @@ pub struct SealInput<'a> {
     pub facts: Facts,
     /// Choices.
     pub options: SealOptions,
-    /// How failures that pass are borne.
-    pub patience: Patience,
 }
 
 /// Seals the days of one table. It may be dropped at any point.
-pub struct Sealer<'a> {
-    input: SealInput<'a>,
-}
+pub struct Sealer<'a>(SealInput<'a>);
 
 /// How outputs are written, as the intent says it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,7 +68,7 @@ impl<'a> Sealer<'a> {
     /// Nothing yet.
     #[must_use]
     pub const fn new(input: SealInput<'a>) -> Self {
-        Self { input }
+        Self(input)
     }
 
     /// Seals the next day; `None` when no closed day is left.
@@ -85,16 +76,16 @@ impl<'a> Sealer<'a> {
     /// # Errors
     /// [`SealError`]; the day is not sealed then, and a later run goes on with it.
     pub async fn next(&mut self) -> Result<Option<SealedDay>, SealError> {
-        self.refresh().await?;
+        self.0.journal.refresh().await?;
         loop {
-            if let Some((intent, started)) = self.input.manifest.sealing() {
+            if let Some((intent, started)) = self.0.journal.manifest.sealing() {
                 let started = started.clone();
                 match self.finish(intent, started).await? {
                     Some(sealed) => return Ok(Some(sealed)),
                     None => continue,
                 }
             }
-            match self.input.manifest.closed_day() {
+            match self.0.journal.manifest.closed_day() {
                 Some(day) => self.begin(day).await?,
                 None => return Ok(None),
             }
@@ -107,8 +98,8 @@ impl<'a> Sealer<'a> {
         let bits = bits_for(inputs.iter().map(|meta| meta.bytes).sum());
         let inputs = inputs.into_iter().map(|meta| meta.path).collect();
         let settings = serde_json::json!(Settings { zstd: LEVEL });
-        let started = SealStarted { day, inputs, bits, limit: self.input.options.held, settings };
-        self.propose(Action::SealStarted(started)).await.map(|_| ())
+        let started = SealStarted { day, inputs, bits, limit: self.0.options.held, settings };
+        self.propose(Action::SealStarted(started)).await
     }
 
     /// Goes on with an open intent, whoever began it; `None` if the log must be looked at anew.
@@ -128,33 +119,31 @@ impl<'a> Sealer<'a> {
         };
         let total = |of: &[SegmentMeta]| (of.len(), of.iter().map(|meta| meta.bytes).sum());
         let sealed = SealedDay { raw: total(&inputs), sealed: total(&segments), ..sealed };
-        while self.input.manifest.intents.contains_key(&intent) {
+        while self.0.journal.manifest.intents.contains_key(&intent) {
             // It still holds after a lost race: only another seal of this intent, or its end, can change that.
             self.propose(Action::Seal(Seal { intent, segments: segments.clone() })).await?;
         }
-        Ok(self.input.manifest.sealed.contains_key(&started.day).then_some(sealed))
+        Ok(self.0.journal.manifest.sealed.contains_key(&started.day).then_some(sealed))
     }
 
     /// The live raw segments of a day.
     async fn load(&mut self, day: &str) -> Result<Vec<SegmentMeta>, SealError> {
         let noon = Second::parse(&format!("{day}T12:00:00Z"));
-        while let Err(error) = self.input.log.load_segments(self.input.manifest, noon, noon).await {
-            self.input.patience.bear("the log", error).await?;
-        }
-        Ok(self.input.manifest.raw_of(day).cloned().collect())
+        self.0.journal.load(noon, noon).await?;
+        Ok(self.0.journal.manifest.raw_of(day).cloned().collect())
     }
 
     /// All rows of `inputs`, in order.
     async fn sorted(&mut self, inputs: &[SegmentMeta]) -> Result<Sorted<Row>, SealError> {
-        let segments = Segments::new(Arc::clone(&self.input.store), self.input.folder.clone());
-        let SealOptions { held, scratch } = &self.input.options;
+        let segments = Segments::new(Arc::clone(&self.0.store), self.0.folder.clone());
+        let SealOptions { held, scratch } = &self.0.options;
         let mut spill = Spill::new(scratch, *held);
         for meta in inputs {
             let rows = loop {
                 match segments.changes(meta).await {
                     Ok(rows) => break rows,
                     Err(ReadError::Store(error)) => {
-                        let borne = self.input.patience.bear("reading what was captured", error).await;
+                        let borne = self.0.journal.patience.bear("reading what was captured", error).await;
                         borne.map_err(ReadError::Store)?;
                     }
                     Err(error) => return Err(error.into()),
@@ -173,8 +162,8 @@ impl<'a> Sealer<'a> {
         layout: Layout,
         rows: Sorted<Row>,
     ) -> Result<(Vec<SegmentMeta>, SealedDay), SealError> {
-        let SealInput { store, folder, patience, facts, .. } = &self.input;
-        let (folder, patience) = (folder.clone(), patience.clone());
+        let SealInput { store, folder, facts, journal, .. } = &self.0;
+        let (folder, patience) = (folder.clone(), journal.patience.clone());
         let shelf = Shelf { store: &**store, folder, patience, what: "writing a sealed day" };
         let (mut outputs, mut segments) = (Outputs::new(rows, started.bits, started.limit), Vec::new());
         loop {
@@ -192,37 +181,14 @@ impl<'a> Sealer<'a> {
     }
 
     async fn abandon(&mut self, intent: u64) -> Result<Option<SealedDay>, SealError> {
-        while self.input.manifest.intents.contains_key(&intent) {
-            self.propose(Action::IntentAbandoned(IntentAbandoned { intent })).await?;
-        }
+        let at = self.0.journal.last_time();
+        self.0.journal.abandon(at, intent).await?;
         Ok(None)
     }
 
-    /// Proposes an entry; what came of it the manifest says. No time is asked of a service here: the log's own last one
-    /// stands for it.
     async fn propose(&mut self, action: Action) -> Result<(), SealError> {
-        let SealInput { log, manifest, patience, .. } = &mut self.input;
-        let at = manifest.at.unwrap_or_default();
-        match Box::pin(log.propose(manifest, at, vec![action])).await {
-            Ok(Proposed::Committed { .. } | Proposed::Lost) => {
-                patience.renew();
-                Ok(())
-            }
-            Ok(Proposed::Refused(violation)) => Err(SealError::Refused(violation.to_string())),
-            Err(error) => {
-                patience.bear("the log", error).await?;
-                self.refresh().await
-            }
-        }
-    }
-
-    async fn refresh(&mut self) -> Result<(), SealError> {
-        let SealInput { log, manifest, patience, .. } = &mut self.input;
-        while let Err(error) = Box::pin(log.refresh(manifest)).await {
-            patience.bear("the log", error).await?;
-        }
-        patience.renew();
-        Ok(())
+        let at = self.0.journal.last_time();
+        Ok(self.0.journal.propose(at, action).await?)
     }
 }
 

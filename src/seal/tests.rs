@@ -10,7 +10,8 @@ use crate::change::{
     TableIdentity, Text,
 };
 use crate::manifest::{
-    Action, EpochStarted, Heartbeat, Log, Manifest, Proposed, SealStarted, Segments, SegmentsAdded, ShardOpened, Span,
+    Action, EpochStarted, Heartbeat, Journal, Log, Manifest, Proposed, SealStarted, Segments, SegmentsAdded,
+    ShardOpened, Span,
 };
 use crate::platform::clock;
 use crate::platform::ids::Ids;
@@ -164,15 +165,13 @@ impl Archive {
 /// One sealer, until no closed day is left.
 async fn seal(store: Arc<dyn ObjectStore>, seed: u64, held: u64) -> Result<Vec<SealedDay>, SealError> {
     let ids = Ids::seeded(seed);
-    let (log, mut manifest) = Log::open(Arc::clone(&store), &table(), ids.clone()).await?;
+    let (log, mut manifest) = Log::open(Arc::clone(&store), &table(), ids.clone()).await.unwrap();
     let mut sealer = Sealer::new(SealInput {
-        log: &log,
-        manifest: &mut manifest,
+        journal: Journal { log: &log, manifest: &mut manifest, patience: Patience::new(Arc::new(|_| {}), ids, false) },
         store,
         folder: table().folder(),
         facts: facts(),
         options: SealOptions { held, ..SealOptions::default() },
-        patience: Patience::new(Arc::new(|_| {}), ids, false),
     });
     let mut days = Vec::new();
     while let Some(day) = sealer.next().await? {

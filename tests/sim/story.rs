@@ -221,9 +221,14 @@ impl Story {
                 2 => End::Frozen(dice.seconds(1, 20), dice.seconds(1, 300), dice.seconds(5, 60)),
                 _ => End::Stopped(time),
             };
+            // Among those that seal are some that look back.
+            let part = dice.once_in(3).then(|| dice.below(101));
             worker::start(async move {
                 sleep(begin).await;
-                worker::seal(place, number, end).await;
+                match part {
+                    Some(part) => worker::look_back(place, number, part, end).await,
+                    None => worker::seal(place, number, end).await,
+                }
             })
         };
         let running = (self.sealers..self.sealers + sealers).map(one).collect();

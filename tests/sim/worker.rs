@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tailrace::base::export::Exporting;
-use tailrace::base::{self, BaseError, BaseInput, BaseOptions, BaseSource};
+use tailrace::base::{self, ArchiveInput, BaseError, BaseInput, BaseOptions, BaseSource};
 use tailrace::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory, Progress};
-use tailrace::manifest::{Log, Manifest};
+use tailrace::change::Second;
+use tailrace::manifest::{Journal, Log, Manifest};
 use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
 use tailrace::platform::patience::Patience;
@@ -271,13 +272,15 @@ pub(crate) async fn seal(place: Place, number: u64, end: End) {
         let (log, mut manifest) = worker.opened().await;
         let facts = place.service.facts(place.before);
         let mut sealer = Sealer::new(SealInput {
-            log: &log,
-            manifest: &mut manifest,
+            journal: Journal {
+                log: &log,
+                manifest: &mut manifest,
+                patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),
+            },
             store: worker.archive(),
             folder: identity().folder(),
             facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
             options: SealOptions { held: 2000, ..SealOptions::default() },
-            patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),
         });
         while let Some(day) = sealer.next().await? {
             place.service.trace.note("sealed", format_args!("worker {number}: {day:?}"));
@@ -286,6 +289,39 @@ pub(crate) async fn seal(place: Place, number: u64, end: End) {
     };
     if let Some(Some(Err(error))) = worker.until(end, &stop, stop.run_until_cancelled(sealed)).await {
         panic!("worker {number}: a day could not be sealed: {error}");
+    }
+}
+
+/// Writes the image at a past time as a snapshot, if the archive has one.
+pub(crate) async fn look_back(place: Place, number: u64, part: u64, end: End) {
+    let worker = Worker::new(&place, number, end);
+    let stop = CancellationToken::new();
+    let taken = async {
+        let (log, mut manifest) = worker.opened().await;
+        let (Some(closed), Some((_, first))) = (manifest.closed_through, manifest.epochs.first_key_value()) else {
+            return Err(BaseError::NoStream);
+        };
+        // Whoever comes later goes on with the same one: the time is of a grid.
+        let (floor, grid) = (first.started.floor.0, 100);
+        let at = Second((floor + (closed.0 - floor).max(0) * i64::try_from(part).unwrap() / 100) / grid * grid);
+        let facts = place.service.facts(place.before);
+        let input = ArchiveInput {
+            log: &log,
+            manifest: &mut manifest,
+            store: worker.archive(),
+            folder: identity().folder(),
+            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            name: None,
+            scratch: std::env::temp_dir(),
+            patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),
+        };
+        base::from_archive(input, at).await
+    };
+    match worker.until(end, &stop, stop.run_until_cancelled(taken)).await {
+        Some(Some(Ok(summary))) => place.service.trace.note("image of the archive", format_args!("{summary:?}")),
+        Some(Some(Err(BaseError::Refused(violation)))) => panic!("the log refuses an image: {violation}"),
+        Some(Some(Err(error))) => place.service.trace.note("image dropped", error),
+        _ => {}
     }
 }
 

@@ -39,7 +39,7 @@ impl Awaited<'_> {
             match self.exporting.table.state(&arn).await {
                 Ok(ExportState::Done { manifest }) => return Ok(manifest),
                 Ok(ExportState::Failed { reason }) => return Err(ExportError::Failed(reason).into()),
-                Ok(ExportState::Running) => journal.patience.renew(),
+                Ok(ExportState::Running) => journal.log.patience.renew(),
                 Err(ServiceError::NotFound { .. }) if since.elapsed() < APPEARS => {}
                 Err(error) => journal.bear("asking for the export", error).await?,
             }
@@ -88,7 +88,7 @@ impl Awaited<'_> {
 
 /// Whether the base can still come to stand; what was found meanwhile may have spoilt it.
 fn still_wanted(journal: &Journal<'_>, begun: &Begun) -> Result<(), BaseError> {
-    match begun.judged(journal.manifest) {
+    match begun.judged(journal.log.manifest) {
         Complete::Abandoned => Err(BaseError::Abandoned),
         Complete::Spoilt(unknown) => Err(BaseError::Spoilt(unknown)),
         Complete::Done { .. } | Complete::Yes { .. } | Complete::NotYet { .. } => Ok(()),

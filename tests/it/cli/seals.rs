@@ -69,6 +69,36 @@ async fn sealing_changes_no_answer_and_later_ones_read_less() {
 }
 
 #[tokio::test]
+async fn a_snapshot_of_a_past_time_comes_out_of_the_archive_and_changes_no_answer() {
+    let (shell, mut world) = of_three_days(65).await;
+    let before = images(&shell, &world).await;
+    let time = CREATED.plus(2 * 86_400 + 640).to_string();
+    let base = ["base", "--table", "orders", "--at", &time, "--json"];
+    let taken = shell.run(&base).await;
+    let snapshot = &taken.is(0).summary()["snapshot"];
+    assert_eq!((&snapshot["kind"], &snapshot["complete_at"]), (&"archive".into(), &time.clone().into()), "{taken}");
+    let replayed = ["replay", "--table", "orders", "--at", &time, "--into", "file:at.jsonl", "--json"];
+    let replayed = shell.run(&replayed).await;
+    assert_eq!(replayed.is(0).summary()["items"], snapshot["items"], "{replayed}");
+    shell.run(&["seal", "--table", "orders"]).await.is(0);
+    shell.run(&["base", "--table", "orders", "--at", &CREATED.plus(86_400 + 660).to_string()]).await.is(0);
+    shell.run(&["verify"]).await.is(0);
+    assert_eq!(images(&shell, &world).await, before);
+    let plan = shell.run(&["replay", "--table", "orders", "--at", &time, "--dry-run"]).await;
+    assert!(plan.is(0).out.contains(&format!("complete at {time}")), "{plan}");
+    let closed = world.manifest.closed_through.unwrap();
+    let late = closed.plus(60).to_string();
+    shell.refuses(&["base", "--table", "orders", "--at", &late], Exit::OutsideCoverage, &[&closed.to_string()]).await;
+    shell.refuses(&["base", "--table", "orders", "--at", "yesterday"], Exit::Usage, &["--at"]).await;
+    shell.refuses(&["base", "--table", "orders", "--at", &time, "--slack", "1m"], Exit::Usage, &["--slack"]).await;
+    world.log.refresh(&mut world.manifest).await.unwrap();
+    let (n, from, _) = points::lose(&mut world).await;
+    world.idle().await;
+    let words = [&format!("{n}.0")[..]];
+    shell.refuses(&["base", "--table", "orders", "--at", &from.to_string()], Exit::Gap, &words).await;
+}
+
+#[tokio::test]
 async fn a_day_that_is_not_over_waits_and_what_keeps_a_day_from_being_sealed_is_named() {
     let (shell, _world) = Shell::with_world(62).await;
     let waits = shell.run(&["seal", "--table", "orders"]).await;
