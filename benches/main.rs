@@ -10,6 +10,7 @@ mod encode;
 mod fold;
 mod pipeline;
 mod replay;
+mod seal;
 mod support;
 
 use tokio::runtime::{Builder, Runtime};
@@ -17,12 +18,13 @@ use tokio::runtime::{Builder, Runtime};
 /// One table of ways, or a few.
 type Bench = fn(&Runtime);
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("decode", decode::run),
     ("encode", encode::run),
     ("pipeline", pipeline::run),
     ("fold", fold::run),
     ("commit", commit::run),
+    ("seal", seal::run),
     ("replay", replay::run),
 ];
 

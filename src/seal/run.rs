@@ -22,8 +22,8 @@ use crate::store::ObjectStore;
 
 /// Bytes of rows that are held in memory, and at which a file ends.
 const HELD: u64 = 64 << 20;
-/// zstd's level: a day is written once and read for ever.
-const LEVEL: i32 = 3;
+/// zstd's level. The versions of a key lie side by side already: level 3 takes 1 % off the size and a fifth longer.
+const LEVEL: i32 = 1;
 
 /// What the caller chooses.
 #[derive(Debug, Clone)]
