@@ -1,7 +1,7 @@
 //! Rows in order, however many there are: sorted runs in temporary files, merged as they are read back.
 //!
 //! Held in memory are the rows of one run while rows come in ([`Spill`]), and of every run one row and one buffer
-//! while they go out ([`Sorted`]). [`FAN`] runs of one size are merged into one of the next, so that the number of
+//! while they go out ([`Sorted`]). 64 runs of one size are merged into one of the next, so that the number of
 //! open files grows with the logarithm of the table. While the files stand they take about the table's size on the disk; a
 //! merge takes room for its output besides.
 //!
