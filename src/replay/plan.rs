@@ -222,7 +222,7 @@ fn passing(
     let Some(base) = after.filter(|base| has_old_images(manifest, horizon, base.base.complete_at)) else {
         return Err(in_the_way.map_or_else(|| no_base(manifest, horizon), gap));
     };
-    let range = (useful_after(manifest, unknown, &point), base.base.complete_at);
+    let range = (useful_after(base, unknown, point.horizon()), base.base.complete_at);
     Ok(draw(point, Way::Backward, base, range))
 }
 
@@ -270,11 +270,10 @@ fn has_old_images(manifest: &Manifest, horizon: Second, complete_at: Second) -> 
     manifest.epochs.values().filter(touched).all(|epoch| epoch.started.view_type == "NEW_AND_OLD_IMAGES")
 }
 
-/// Backward, a change before the point helps only after the newest base before it and after the last gap.
-fn useful_after(manifest: &Manifest, unknown: &[Unknown], point: &Point) -> Second {
-    let horizon = point.horizon();
-    let clear = |fence: &Second| *fence < horizon && unknown::meeting(unknown, *fence, horizon).next().is_none();
-    let fence = bases(manifest).map(|base| base.base.fence).filter(clear).max();
+/// Backward, a change before the point helps only where `base` may lack it, which is behind its fence, and behind the
+/// last gap. The fence of another base says nothing: one that is complete later can have begun later, too.
+fn useful_after(base: &Base, unknown: &[Unknown], horizon: Second) -> Second {
+    let fence = Some(base.base.fence).filter(|fence| *fence < horizon);
     let gap = unknown.iter().filter(|unknown| unknown.from <= horizon).map(|unknown| unknown.to).max();
     fence.max(gap).unwrap_or(Second(i64::MIN))
 }

@@ -4,6 +4,7 @@
 //! reads, and one file of each part and its Parquet bytes while it writes (about three times `held`). What does not fit waits
 //! in temporary files, which take about the size of the day's images.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use crate::store::ObjectStore;
 const HELD: u64 = 64 << 20;
 /// zstd's level. The versions of a key lie side by side already: level 3 takes 1 % off the size and a fifth longer.
 const LEVEL: i32 = 1;
+/// The levels that there are.
+const LEVELS: RangeInclusive<i32> = 1..=22;
 
 /// What the caller chooses.
 #[derive(Debug, Clone)]
@@ -62,6 +65,14 @@ pub struct Sealer<'a>(SealInput<'a>);
 #[serde(deny_unknown_fields)]
 struct Settings {
     zstd: i32,
+}
+
+impl Settings {
+    /// None where they are not all known and possible: another build's.
+    fn of(started: &SealStarted) -> Option<Self> {
+        let settings: Self = serde_json::from_value(started.settings.clone()).ok()?;
+        LEVELS.contains(&settings.zstd).then_some(settings)
+    }
 }
 
 impl<'a> Sealer<'a> {
@@ -104,9 +115,7 @@ impl<'a> Sealer<'a> {
 
     /// Goes on with an open intent, whoever began it; `None` if the log must be looked at anew.
     async fn finish(&mut self, intent: u64, started: SealStarted) -> Result<Option<SealedDay>, SealError> {
-        let Ok(settings) = serde_json::from_value::<Settings>(started.settings.clone()) else {
-            return self.abandon(intent).await;
-        };
+        let Some(settings) = Settings::of(&started) else { return self.abandon(intent).await };
         let inputs: Vec<SegmentMeta> = self.load(&started.day).await?;
         let layout = Layout { bits: started.bits, level: settings.zstd };
         let rows = self.sorted(&inputs).await?;

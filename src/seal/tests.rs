@@ -311,12 +311,14 @@ async fn begun(archive: &mut Archive, settings: serde_json::Value) -> u64 {
 async fn an_intent_that_cannot_be_fulfilled_is_given_up_for_a_new_one() {
     let mut unknown = Archive::of_two_days(7).await;
     begun(&mut unknown, serde_json::json!({ "zstd": 3, "later": 1 })).await;
+    let mut impossible = Archive::of_two_days(7).await;
+    begun(&mut impossible, serde_json::json!({ "zstd": 99 })).await;
     let mut foreign = Archive::of_two_days(7).await;
     let intent = begun(&mut foreign, serde_json::json!({ "zstd": 3 })).await;
     let path = name::sealed("2026-11-22", Tier::Heads, 0, intent, 0);
     let at = format!("{}/{path}", table().folder());
     foreign.store.put_new(&at, Bytes::from_static(b"another"), Keep::Full).await.unwrap();
-    for archive in [unknown, foreign] {
+    for archive in [unknown, impossible, foreign] {
         assert_eq!(seal(whole(&archive), 1, 1500).await.unwrap().len(), 2);
         let manifest = archive.read().await;
         assert_eq!((manifest.sealed.len(), manifest.intents.len()), (2, 0));

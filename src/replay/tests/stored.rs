@@ -202,6 +202,23 @@ async fn a_record_that_nobody_could_decode_is_a_gap_of_the_log_or_damage() {
     }
 }
 
+/// Two snapshots that overlap: the first lacks a change that came while it was read, and the second begins behind that
+/// change and is complete after the first.
+#[tokio::test]
+async fn a_snapshot_that_is_complete_later_hides_no_change_that_the_first_one_lacks() {
+    let mut archive = Archive::new();
+    archive.base(NOON, &[(1, 10), (2, 20)]).await;
+    archive.base(NOON.plus(30), &[(1, 11), (2, 20)]).await;
+    for (base, complete_at) in archive.manifest.bases.iter_mut().zip([100, 700]) {
+        base.base.complete_at = NOON.plus(complete_at);
+    }
+    archive.holds(Tier::Raw, "raw/a.parquet", vec![row(1, NOON.plus(20), 1, Some(10), Some(11))]).await;
+    for bounds in [Bounds::DEFAULT, TIGHT] {
+        assert_eq!(archive.at(NOON.plus(90), bounds).await.unwrap(), images(&[(1, 11), (2, 20)]));
+        assert_eq!(archive.at(NOON.plus(10), bounds).await.unwrap(), images(&[(1, 10), (2, 20)]));
+    }
+}
+
 #[tokio::test]
 async fn a_head_that_nobody_could_decode_and_that_is_gone_past_does_not_hide_the_change_before_it() {
     let mut archive = Archive::new();
