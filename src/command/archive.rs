@@ -117,6 +117,23 @@ impl Opened {
 }
 
 impl Opened {
+    /// The timeline and its archive, for messages.
+    pub(super) fn place(&self, archive: &Archive) -> String {
+        format!("{} in {}", self.table, archive.location())
+    }
+
+    /// What the segments of the table say in their footers, from its log alone.
+    pub(super) fn facts(&self, archive: &Archive) -> Result<Facts, Failure> {
+        let Some((_, epoch)) = self.manifest.epochs.last_key_value() else {
+            let next = "start `tailrace capture` for this table";
+            let what = "nothing is archived of this table yet";
+            return Err(Failure::new(Exit::OutsideCoverage, what, self.place(archive), next));
+        };
+        let stream = &epoch.started.stream_arn;
+        let table = stream.split_once("/stream/").map_or(stream.as_str(), |(table, _)| table);
+        Ok(Facts::new(&archive.origin, table, &self.table.table_id, &epoch.started.keys))
+    }
+
     /// What to say where an entry without effect ends what is served.
     pub(super) fn cut_short(&self) -> Option<Failure> {
         self.manifest.blocked.as_ref().map(|blocked| blocked_at(blocked, &self.table))

@@ -43,14 +43,21 @@ const STOPPED: &str = "stopped before the snapshot was complete";
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Base {
+    /// Write the table as the archive has it at the end of this second, instead of reading the table itself
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["slack", "read_units", "export"])]
+    at: Option<String>,
+    #[command(flatten)]
+    snapshot: Snapshot,
+}
+
+/// What a snapshot of the live table takes.
+#[derive(Debug, Args)]
+pub(super) struct Snapshot {
     /// Options of the capture that runs beside it.
     #[command(flatten)]
     capture: CaptureOptions,
     #[command(flatten)]
     options: BaseOptions,
-    /// Write the table as the archive has it at the end of this second, instead of reading the table itself
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["slack", "read_units", "export"])]
-    at: Option<String>,
     /// A name for the snapshot
     #[arg(long, value_name = "NAME", env = "TAILRACE_NAME")]
     name: Option<String>,
@@ -59,7 +66,7 @@ pub struct Base {
     scratch: Option<PathBuf>,
 }
 
-impl Base {
+impl Snapshot {
     fn captured(&self, context: &Context) -> Result<CaptureConfig, Failure> {
         Ok(CaptureConfig::resolve(&self.capture, &context.loaded.file)?)
     }
@@ -90,9 +97,14 @@ impl Base {
 }
 
 pub(super) async fn run(context: &Context, args: &Base) -> Result<(), Failure> {
-    if let Some(at) = &args.at {
-        return past::run(context, args, at).await;
+    match &args.at {
+        Some(at) => past::run(context, &args.snapshot, at).await,
+        None => take(context, &args.snapshot).await,
     }
+}
+
+/// Takes a snapshot of the live table.
+pub(super) async fn take(context: &Context, args: &Snapshot) -> Result<(), Failure> {
     let captured = args.captured(context)?;
     let config = BaseConfig::resolve(&args.options, &context.loaded.file.base);
     let place = config.export.as_deref().map(export::place).transpose()?;
@@ -198,8 +210,10 @@ impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BaseSummary { items, files, bytes, complete_at, kind, read, .. } = &self.snapshot;
         writeln!(f, "snapshot of the table {}: {items} items, {files} files, {bytes} bytes", self.table)?;
-        if *kind == BaseKind::Export {
-            writeln!(f, "it was made from the service's export of {}", read.0)?;
+        match kind {
+            BaseKind::Export => writeln!(f, "it was made from the service's export of {}", read.0)?,
+            BaseKind::Archive => writeln!(f, "it was made from what the archive has at {}", read.0)?,
+            BaseKind::Empty | BaseKind::Scan => {}
         }
         write!(f, "times from {complete_at} on are served from it")
     }

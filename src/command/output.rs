@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::platform::patience::{Tell, Waiting};
 
 /// The printer of one command. Clones write to the same place.
 #[derive(Debug, Clone)]
@@ -47,6 +48,13 @@ impl Output {
         if !self.json {
             eprint_line(text);
         }
+    }
+
+    /// Tells waits for something that fails, as [`Self::note`] does.
+    #[must_use]
+    pub fn waits(&self) -> Tell {
+        let out = self.clone();
+        Arc::new(move |Waiting { why, .. }| out.note(&format!("waiting: {why}")))
     }
 
     /// Tells about something that the user should know although the command goes on: text on stderr,

@@ -80,7 +80,7 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &plan, &destination, config).await?;
     let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
-    let (place, segments) = (place(&archive, &timeline), segments(&archive, &timeline));
+    let (place, segments) = (timeline.place(&archive), segments(&archive, &timeline));
     let bar = context.out.progress(STEPS, "items");
     let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
     let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, &mut shown);
@@ -102,7 +102,7 @@ async fn ready(
 ) -> Result<(Archive, Opened, Plan), Failure> {
     let archive = context.archive().await?;
     let mut timeline = pick(&archive, name, asked).await?;
-    let place = place(&archive, &timeline);
+    let place = timeline.place(&archive);
     let plan = plan(context, args, &archive, &mut timeline, asked, &place).await?;
     if let Some(cut_short) = timeline.cut_short() {
         // What is final stays so, whatever the entry without effect said. What is latest nobody knows.
@@ -120,10 +120,6 @@ fn with_left_behind(failure: Failure, left: Option<LeftBehind>) -> Failure {
     let Some(left) = left else { return failure };
     let what = format!("{}; {}", failure.what, left.what);
     Failure { what, next: format!("{}; {}", failure.next, left.next), ..failure }
-}
-
-fn place(archive: &Archive, timeline: &Opened) -> String {
-    format!("{} in {}", timeline.table, archive.location())
 }
 
 fn segments(archive: &Archive, timeline: &Opened) -> Segments {

@@ -12,8 +12,8 @@ use super::archive::{Archive, Opened, log_failure};
 use super::base::scratch;
 use super::gaps::one;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Journal, JournalError, ShelfError};
-use crate::platform::patience::{Patience, Tell, Waiting};
+use crate::manifest::{Journal, JournalError, ReadError, ShelfError};
+use crate::platform::patience::{Patience, Tell};
 use crate::seal::{SealError, SealInput, SealOptions, SealedDay, Sealer};
 use crate::segment::Facts;
 
@@ -26,28 +26,22 @@ pub struct Seal {
     /// The table
     #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE")]
     table: String,
-    /// The folder for temporary files, which take about as much room as the largest day has images
-    #[arg(long, value_name = "FOLDER")]
+    /// Folder for temporary files, which take as much room as the largest day's images [default: TMPDIR, or /var/tmp]
+    #[arg(long, value_name = "FOLDER", env = "TAILRACE_SCRATCH")]
     scratch: Option<PathBuf>,
 }
 
 pub(super) async fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
     let archive = context.archive().await?;
     let mut opened = one(&archive, &args.table).await?;
-    let place = format!("{} in {}", opened.table, archive.location());
-    let Some(facts) = facts(&archive, &opened) else {
-        let next = "start `tailrace capture`: days are sealed once they are over";
-        return Err(Failure::new(Exit::OutsideCoverage, "nothing is archived of this table yet", place, next));
-    };
-    let out = context.out.clone();
-    let tell = Arc::new(move |Waiting { why, .. }: Waiting| out.note(&format!("waiting: {why}")));
+    let (place, facts) = (opened.place(&archive), opened.facts(&archive)?);
     let options = SealOptions { scratch: args.scratch.clone().unwrap_or_else(scratch), ..SealOptions::default() };
     let mut done = Done { table: opened.table.to_string(), ..Done::default() };
     let each = |day: &Day| {
         done.add(&day.0);
         context.out.result("sealed", day);
     };
-    let sealing = Box::pin(days(&archive, &mut opened, facts, options, tell, each));
+    let sealing = Box::pin(days(&archive, &mut opened, facts, options, context.out.waits(), each));
     context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
     done.sealed_through = opened.manifest.sealed_through.clone();
     context.out.summary(&done);
@@ -63,7 +57,7 @@ pub(super) async fn days(
     tell: Tell,
     mut each: impl FnMut(&Day),
 ) -> Result<(), Failure> {
-    let place = format!("{} in {}", opened.table, archive.location());
+    let place = opened.place(archive);
     let mut sealer = Sealer::new(SealInput {
         journal: Journal {
             log: &opened.log,
@@ -81,14 +75,6 @@ pub(super) async fn days(
     Ok(())
 }
 
-/// What the footers of the table's segments say, from its log alone.
-pub(super) fn facts(archive: &Archive, opened: &Opened) -> Option<Facts> {
-    let (_, epoch) = opened.manifest.epochs.last_key_value()?;
-    let stream = &epoch.started.stream_arn;
-    let table = stream.split_once("/stream/").map_or(stream.as_str(), |(table, _)| table);
-    Some(Facts::new(&archive.origin, table, &opened.table.table_id, &epoch.started.keys))
-}
-
 fn failure(error: &SealError, place: &str) -> Failure {
     let (exit, next) = match error {
         SealError::Log(JournalError::Log(error)) => return log_failure(error, place),
@@ -98,6 +84,8 @@ fn failure(error: &SealError, place: &str) -> Failure {
             "make room there for as many bytes as the day's images have, or name a folder on another disk with --scratch, \
              and run it again",
         ),
+        SealError::Read(ReadError::Store(error)) => return error.failure(place),
+        SealError::Read(ReadError::Newer { .. }) => (Exit::FormatNewer, "use a newer tailrace"),
         SealError::Read(_) => (
             Exit::VerificationFailed,
             "run `tailrace verify` to see everything that is affected; what was captured is not touched",

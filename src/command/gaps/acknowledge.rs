@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, args: &Acknowledge) -> Result<(), Fai
     }
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
-    let place = format!("{} in {}", timeline.table, archive.location());
+    let place = timeline.place(&archive);
     let gaps = named(&timeline.manifest, &args.ids, "ID", &place)?;
     let acknowledged =
         |gap: &Gap| Action::GapAcknowledged(GapAcknowledged { gap: gap.id.to_string(), reason: args.reason.clone() });

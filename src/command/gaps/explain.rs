@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), Failure
     })?;
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
-    let place = format!("{} in {}", timeline.table, archive.location());
+    let place = timeline.place(&archive);
     timeline.load_all(&place).await?;
     let manifest = &timeline.manifest;
     let gap = named(manifest, std::slice::from_ref(&args.id), "ID", &place)?.remove(0);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::super::Context;
-use super::super::base::{self, Base};
+use super::super::base::{self, Snapshot};
 use super::{named, one, served_again};
 use crate::change::Second;
 use crate::failure::{Exit, Failure};
@@ -27,14 +27,14 @@ pub struct Repair {
     yes: bool,
     /// The snapshot.
     #[command(flatten)]
-    base: Base,
+    base: Snapshot,
 }
 
 pub(super) async fn run(context: &Context, args: &Repair) -> Result<(), Failure> {
     let archive = context.archive().await?;
     let table = args.base.only_table(context)?;
     let timeline = one(&archive, &table).await?;
-    let place = format!("{} in {}", timeline.table, archive.location());
+    let place = timeline.place(&archive);
     let gap = named(&timeline.manifest, std::slice::from_ref(&args.id), "ID", &place)?.remove(0);
     let plan = RepairPlan::of(&timeline.manifest, &gap);
     context.out.result("repair", &plan);
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, args: &Repair) -> Result<(), Failure>
         let what = "the snapshot reads the whole table, which is billed, and nobody has said yes";
         return Err(Failure::new(Exit::NeedsConfirmation, what, place, next));
     }
-    base::run(context, &args.base).await
+    base::take(context, &args.base).await
 }
 
 /// What a repair will do: a value, made from the log alone.

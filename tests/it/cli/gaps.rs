@@ -73,6 +73,9 @@ async fn a_repair_says_what_it_does_and_wants_a_yes() {
     let planned = shell.run(&[&repair[..], &["--dry-run"]].concat()).await;
     assert!(planned.is(0).out.contains("a snapshot of the table is taken") && planned.out.contains("stays unknown"));
     shell.refuses(&repair, Exit::NeedsConfirmation, &["billed", "--yes"]).await;
+    // An image out of the archive mends no gap.
+    let past = [&repair[..], &["--yes", "--at", "2026-11-22T00:00:10Z"]].concat();
+    shell.refuses(&past, Exit::Usage, &["--at"]).await;
     world.base().await;
     world.idle().await;
     let again = shell.run(&[&repair[..], &["--json"]].concat()).await;
