@@ -6,7 +6,7 @@
 //!
 //! **Memory.** What a replay takes, and beside it what [`super::run`] says of storing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,7 +21,7 @@ use crate::replay::sink::{Item, SinkError};
 use crate::replay::{self, Options, Plan, Point, Sink};
 use crate::segment::cut::bits_for;
 use crate::segment::{BaseRow, Facts};
-use crate::spill::Spill;
+use crate::spill::{Sorted, Spill};
 use crate::store::ObjectStore;
 
 /// Bytes of rows that are held in memory, and at which a file ends.
@@ -116,36 +116,39 @@ async fn image(
     journal: &mut Journal<'_>,
     segments: &Segments,
     plan: Plan,
-    scratch: &std::path::Path,
-) -> Result<(crate::spill::Sorted<BaseRow>, u64), BaseError> {
-    let mut rows = Rows { spill: Some(Spill::new(scratch, HELD)) };
-    let total =
-        replay::run(journal.log, journal.manifest, segments, plan, &mut rows).await.map_err(BaseError::Replay)?;
-    let Some(spill) = rows.spill else { return Err(BaseError::Abandoned) };
-    let sorted = tasks::compute(move || spill.sorted()).await;
-    Ok((sorted.map_err(|error| BaseError::Interrupted(error.to_string()))??, total.items))
+    scratch: &Path,
+) -> Result<(Sorted<BaseRow>, u64), BaseError> {
+    let mut rows = Rows(Ok(Spill::new(scratch, HELD)));
+    let total = replay::run(journal.log, journal.manifest, segments, plan, &mut rows).await;
+    // Where they could not be taken, that says more than the replay, which could not give them.
+    let spill = rows.0?;
+    let items = total.map_err(BaseError::Replay)?.items;
+    Ok((tasks::computed(move || spill.sorted()).await??, items))
 }
 
-/// Takes an image on its way to files.
-struct Rows {
-    /// None while rows are written out.
-    spill: Option<Spill<BaseRow>>,
-}
+/// Takes an image on its way to files, or why it could not.
+struct Rows(Result<Spill<BaseRow>, BaseError>);
 
 #[async_trait]
 impl Sink for Rows {
     async fn put(&mut self, items: Vec<Item>) -> Result<(), SinkError> {
-        let failed = |reason: String| SinkError::Failed { place: "temporary files".to_owned(), reason };
         let row = |Item { key_hash, pk, sk, image, digest }| BaseRow { key_hash, pk, sk, image, image_digest: digest };
         let rows: Vec<BaseRow> = items.into_iter().map(row).collect();
-        let Some(mut spill) = self.spill.take() else { return Err(failed("they failed before".to_owned())) };
-        let added = tasks::compute(move || spill.add(rows).map(|()| spill)).await;
-        self.spill =
-            Some(added.map_err(|error| failed(error.to_string()))?.map_err(|error| failed(error.to_string()))?);
-        Ok(())
+        // A put that is dropped half way ends the run.
+        if let Ok(spill) = std::mem::replace(&mut self.0, Err(BaseError::Stopped)) {
+            self.0 = added(spill, rows).await;
+        }
+        match &self.0 {
+            Ok(_) => Ok(()),
+            Err(error) => Err(SinkError::Failed { place: "temporary files".to_owned(), reason: error.to_string() }),
+        }
     }
 
     async fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
+}
+
+async fn added(mut spill: Spill<BaseRow>, rows: Vec<BaseRow>) -> Result<Spill<BaseRow>, BaseError> {
+    Ok(tasks::computed(move || spill.add(rows).map(|()| spill)).await??)
 }

@@ -53,8 +53,7 @@ impl Gather<'_> {
         let (read, gathered) = tokio::join!(read(send), self.take(pages));
         let (spill, items, times) = gathered?;
         read?;
-        let sorted = tasks::compute(move || spill.sorted()).await;
-        let rows = sorted.map_err(|error| BaseError::Interrupted(error.to_string()))??;
+        let rows = tasks::computed(move || spill.sorted()).await??;
         Ok(Gathered { rows, items, times })
     }
 
@@ -68,8 +67,7 @@ impl Gather<'_> {
             items += page.items.len() as u64;
             times = Some(times.map_or((page.at, page.at), |(first, last)| (first.min(page.at), last.max(page.at))));
             let keys = self.keys.clone();
-            let taken = tasks::compute(move || add(&mut spill, page, &keys).map(|()| spill)).await;
-            spill = taken.map_err(|error| BaseError::Interrupted(error.to_string()))??;
+            spill = tasks::computed(move || add(&mut spill, page, &keys).map(|()| spill)).await??;
         }
         tracing::debug!(items, runs = spill.runs, "the table is read");
         Ok((spill, items, times))

@@ -25,6 +25,7 @@ use crate::change::Second;
 use crate::change::image::ImageError;
 use crate::manifest::{BaseKind, JournalError, LogError, ReadError, ShelfError, Unknown};
 use crate::platform::aws::ServiceError;
+use crate::platform::tasks::Interrupted;
 use crate::replay::ReplayError;
 use crate::segment::SegmentError;
 use crate::spill::SpillError;
@@ -100,8 +101,8 @@ pub enum BaseError {
     #[error(transparent)]
     Replay(ReplayError),
     /// The runtime ended a task.
-    #[error("a task was interrupted: {0}")]
-    Interrupted(String),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 impl From<JournalError> for BaseError {

@@ -347,8 +347,7 @@ pub(super) async fn stored(storing: Storing<'_>, rows: Sorted<BaseRow>) -> Resul
     let shelf = Shelf { store, folder, patience, what: "writing the snapshot" };
     let (mut outputs, mut segments) = (Outputs::new(rows, bits, limit), Vec::new());
     loop {
-        let next = tasks::compute(move || outputs.next().map(|output| (outputs, output))).await;
-        let (rest, output) = next.map_err(|error| BaseError::Interrupted(error.to_string()))??;
+        let (rest, output) = tasks::computed(move || outputs.next().map(|output| (outputs, output))).await??;
         let Some(Output { bucket, k, rows }) = output else { return Ok(segments) };
         outputs = rest;
         let label = Label { path: name::base(started, bucket, intent, k), tier: Tier::Base, bucket };

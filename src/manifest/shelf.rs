@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::entry::sha256;
 use crate::platform::patience::Patience;
-use crate::platform::tasks;
+use crate::platform::tasks::{self, Interrupted};
 use crate::segment::{Encoded, SegmentError, SegmentMeta, Tier};
 use crate::store::{Keep, Object, ObjectStore, StoreError};
 
@@ -24,8 +24,8 @@ pub enum ShelfError {
         path: String,
     },
     /// The runtime ended a task.
-    #[error("a task was interrupted: {0}")]
-    Interrupted(String),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// Where an output stands.
@@ -64,19 +64,19 @@ impl Shelf<'_> {
         open: fn(Bytes, &SegmentMeta) -> Result<R, SegmentError>,
     ) -> Result<SegmentMeta, ShelfError> {
         // The rows end here: what is read back is compared with their digest and root, not with a copy.
-        let encoded = tasks::compute(encode).await.map_err(|error| ShelfError::Interrupted(error.to_string()))??;
+        let encoded = tasks::computed(encode).await??;
         let Label { path, tier, bucket } = label;
         let stored = self.stored(&format!("{}/{path}", self.folder), &encoded).await?;
         let mut meta = encoded.meta(path, stored.version_id, tier, Some(bucket));
         drop(encoded);
-        let compared = tasks::compute(move || {
+        tasks::computed(move || {
             (meta.bytes, meta.sha256) = (stored.bytes.len() as u64, sha256(&stored.bytes));
             match open(stored.bytes, &meta) {
                 Ok(_) => Ok(meta),
                 Err(_) => Err(ShelfError::Differs { path: meta.path }),
             }
-        });
-        compared.await.map_err(|error| ShelfError::Interrupted(error.to_string()))?
+        })
+        .await?
     }
 
     /// Puts until something stands there, and reads it.

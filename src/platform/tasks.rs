@@ -2,7 +2,12 @@
 #![expect(clippy::disallowed_methods, reason = "this file is where spawning is let in")]
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+
+/// The runtime ended a task.
+#[derive(Debug, thiserror::Error)]
+#[error("a task was interrupted: {0}")]
+pub struct Interrupted(#[from] JoinError);
 
 /// Runs `work` beside the caller. Dropping the handle does not stop it.
 pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
@@ -16,4 +21,12 @@ pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
         RuntimeFlavor::CurrentThread => tokio::spawn(async move { work() }),
         _ => tokio::task::spawn_blocking(work),
     }
+}
+
+/// The same, awaited.
+///
+/// # Errors
+/// [`Interrupted`].
+pub async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Interrupted> {
+    Ok(compute(work).await?)
 }

@@ -191,8 +191,7 @@ fn passing(
     let covered = covered(manifest, &point, watermark)?;
     let draw = |point: Point, way, base: &Base, range: (Second, Second)| {
         let met = |all: &[Unknown]| unknown::meeting(all, range.0, range.1).cloned().collect();
-        let accepted = met(accepted);
-        Plan { unknown: met(unknown), ..draw(manifest, point, (watermark, covered), way, base, range, accepted) }
+        draw(manifest, point, (watermark, covered), way, base, range, (met(unknown), met(accepted)))
     };
     let horizon = point.horizon();
     let before = bases(manifest).filter(|base| base.base.complete_at <= point.through).max_by_key(order);
@@ -285,7 +284,7 @@ fn draw(
     way: Way,
     base: &Base,
     (after, until): (Second, Second),
-    accepted: Vec<Unknown>,
+    (unknown, accepted): (Vec<Unknown>, Vec<Unknown>),
 ) -> Plan {
     let needed = |meta: &&SegmentMeta| needed(meta, way, &point, (after, until), &accepted);
     let changes: Vec<SegmentMeta> = manifest.segments.values().map(|meta| &**meta).filter(needed).cloned().collect();
@@ -297,7 +296,7 @@ fn draw(
     Plan {
         is_final: point.horizon() <= covered_through,
         late: manifest.late.iter().any(|late| late.from <= asked && asked < late.to),
-        unknown: vec![],
+        unknown,
         accepted,
         base: PlannedBase {
             n: base.n,

@@ -21,6 +21,7 @@ pub use run::{SealInput, SealOptions, Sealer};
 use serde::Serialize;
 
 use crate::manifest::{JournalError, ReadError, ShelfError};
+use crate::platform::tasks::Interrupted;
 use crate::segment::SegmentError;
 use crate::spill::SpillError;
 
@@ -60,8 +61,8 @@ pub enum SealError {
     #[error(transparent)]
     Shelf(#[from] ShelfError),
     /// The runtime ended a task.
-    #[error("a task was interrupted: {0}")]
-    Interrupted(String),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 #[cfg(test)]

@@ -67,6 +67,13 @@ struct Settings {
     zstd: i32,
 }
 
+/// The files of a day.
+struct Written {
+    segments: Vec<SegmentMeta>,
+    items: u64,
+    left_out: u64,
+}
+
 impl Settings {
     /// None where they are not all known and possible: another build's.
     fn of(started: &SealStarted) -> Option<Self> {
@@ -119,20 +126,23 @@ impl<'a> Sealer<'a> {
         let inputs: Vec<SegmentMeta> = self.load(&started.day).await?;
         let layout = Layout { bits: started.bits, level: settings.zstd };
         let rows = self.sorted(&inputs).await?;
-        let (segments, sealed) = match self.written(intent, &started, layout, rows).await {
+        let written = match self.written(intent, &started, layout, rows).await {
             Err(SealError::Shelf(ShelfError::Differs { path })) => {
                 tracing::warn!(path, "what stands there has other rows: this seal is given up for a new one");
                 return self.abandon(intent).await;
             }
             written => written?,
         };
+        let Written { segments, items, left_out } = written;
         let total = |of: &[SegmentMeta]| (of.len(), of.iter().map(|meta| meta.bytes).sum());
-        let sealed = SealedDay { raw: total(&inputs), sealed: total(&segments), ..sealed };
+        let changes = segments.iter().map(|meta| meta.rows).sum();
+        let (day, raw, sealed) = (started.day, total(&inputs), total(&segments));
+        let sealed = SealedDay { day, changes, items, left_out, raw, sealed };
         while self.0.journal.manifest.intents.contains_key(&intent) {
             // It still holds after a lost race: only another seal of this intent, or its end, can change that.
             self.propose(Action::Seal(Seal { intent, segments: segments.clone() })).await?;
         }
-        Ok(self.0.journal.manifest.sealed.contains_key(&started.day).then_some(sealed))
+        Ok(self.0.journal.manifest.sealed.contains_key(&sealed.day).then_some(sealed))
     }
 
     /// The live raw segments of a day.
@@ -158,9 +168,9 @@ impl<'a> Sealer<'a> {
                     Err(error) => return Err(error.into()),
                 }
             };
-            spill = computed(move || spill.add(rows).map(|()| spill)).await??;
+            spill = tasks::computed(move || spill.add(rows).map(|()| spill)).await??;
         }
-        Ok(computed(move || spill.sorted()).await??)
+        Ok(tasks::computed(move || spill.sorted()).await??)
     }
 
     /// Writes the files, one after the other.
@@ -170,23 +180,22 @@ impl<'a> Sealer<'a> {
         started: &SealStarted,
         layout: Layout,
         rows: Sorted<Row>,
-    ) -> Result<(Vec<SegmentMeta>, SealedDay), SealError> {
+    ) -> Result<Written, SealError> {
         let SealInput { store, folder, facts, journal, .. } = &self.0;
         let (folder, patience) = (folder.clone(), journal.patience.clone());
         let shelf = Shelf { store: &**store, folder, patience, what: "writing a sealed day" };
         let (mut outputs, mut segments) = (Outputs::new(rows, started.bits, started.limit), Vec::new());
         loop {
-            let (rest, next) = computed(move || outputs.next().map(|output| (outputs, output))).await??;
+            let (rest, next) = tasks::computed(move || outputs.next().map(|output| (outputs, output))).await??;
             outputs = rest;
-            let Some(Output { part, bucket, k, rows }) = next else { break };
+            let Some(Output { part, bucket, k, rows }) = next else {
+                return Ok(Written { segments, items: outputs.items, left_out: outputs.left_out });
+            };
             let path = name::sealed(&started.day, part, bucket, intent, k);
             let (facts, at) = (facts.clone(), rows.first().map_or(Second::default(), |row| row.cut_at));
             let encode = move || encode::of_day(part, at, rows, &facts, layout);
             segments.push(shelf.put(Label { path, tier: part, bucket }, encode, open_checked).await?);
         }
-        let changes = segments.iter().map(|meta| meta.rows).sum();
-        let (items, left_out, day) = (outputs.items, outputs.left_out, started.day.clone());
-        Ok((segments, SealedDay { day, changes, items, left_out, raw: (0, 0), sealed: (0, 0) }))
     }
 
     async fn abandon(&mut self, intent: u64) -> Result<Option<SealedDay>, SealError> {
@@ -199,8 +208,4 @@ impl<'a> Sealer<'a> {
         let at = self.0.journal.last_time();
         Ok(self.0.journal.propose(at, action).await?)
     }
-}
-
-async fn computed<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SealError> {
-    tasks::compute(work).await.map_err(|error| SealError::Interrupted(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Sealing against days whose changes are known one by one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -20,7 +21,6 @@ use crate::segment::{Facts, OldImage, Row, SegmentMeta, Tier, encode, name};
 use crate::store::fault::{Effect, Fault, FaultyStore};
 use crate::store::memory::MemoryStore;
 use crate::store::{Keep, ObjectStore};
-use std::sync::Arc;
 
 /// 2026-11-22T00:00:00Z
 const MIDNIGHT: Second = Second(1_795_305_600);

@@ -149,6 +149,12 @@ impl Worker {
 }
 
 impl Worker {
+    /// What the footers of its segments say.
+    fn facts(&self) -> Facts {
+        let facts = self.place.service.facts(self.place.before);
+        Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys)
+    }
+
     /// The log, however often the store must be asked.
     async fn opened(&self) -> (Log, Manifest) {
         loop {
@@ -231,7 +237,6 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, way: Way, en
         let Some((log, mut manifest)) = stop.run_until_cancelled(worker.opened()).await else {
             return Err(BaseError::Stopped);
         };
-        let facts = place.service.facts(place.before);
         let options = BaseOptions { slack, table_bytes: 0, parts: 2, ..BaseOptions::default() };
         base::run(BaseInput {
             log: &log,
@@ -242,7 +247,7 @@ pub(crate) async fn snapshot(place: Place, number: u64, slack: u32, way: Way, en
                 Way::Scan => BaseSource::Scan(&table),
                 Way::Export => BaseSource::Export(&exporting),
             },
-            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            facts: worker.facts(),
             options,
             ids: worker.ids.clone(),
             tell: Arc::new(|_| {}),
@@ -270,7 +275,6 @@ pub(crate) async fn seal(place: Place, number: u64, end: End) {
     let stop = CancellationToken::new();
     let sealed = async {
         let (log, mut manifest) = worker.opened().await;
-        let facts = place.service.facts(place.before);
         let mut sealer = Sealer::new(SealInput {
             journal: Journal {
                 log: &log,
@@ -279,7 +283,7 @@ pub(crate) async fn seal(place: Place, number: u64, end: End) {
             },
             store: worker.archive(),
             folder: identity().folder(),
-            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            facts: worker.facts(),
             options: SealOptions { held: 2000, ..SealOptions::default() },
         });
         while let Some(day) = sealer.next().await? {
@@ -304,13 +308,12 @@ pub(crate) async fn look_back(place: Place, number: u64, part: u64, end: End) {
         // Whoever comes later goes on with the same one: the time is of a grid.
         let (floor, grid) = (first.started.floor.0, 100);
         let at = Second((floor + (closed.0 - floor).max(0) * i64::try_from(part).unwrap() / 100) / grid * grid);
-        let facts = place.service.facts(place.before);
         let input = ArchiveInput {
             log: &log,
             manifest: &mut manifest,
             store: worker.archive(),
             folder: identity().folder(),
-            facts: Facts::new("origin", &facts.arn, &facts.identity.table_id, &facts.keys),
+            facts: worker.facts(),
             name: None,
             scratch: std::env::temp_dir(),
             patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),

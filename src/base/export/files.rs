@@ -66,8 +66,7 @@ async fn one(
         reading.last = (part.len() as u64) < PART;
         reading.feed(part);
         while !reading.is_empty() {
-            let next = tasks::compute(move || reading.next().map(|batch| (reading, batch)));
-            let next = next.await.map_err(|error| BaseError::Interrupted(error.to_string()))?;
+            let next = tasks::computed(move || reading.next().map(|batch| (reading, batch))).await?;
             let (rest, batch) = next.map_err(|reason| ExportError::unfit(&file.key, reason))?;
             reading = rest;
             if !batch.is_empty() && items.send(Items { items: batch, at }).await.is_err() {
