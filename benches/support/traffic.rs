@@ -24,9 +24,26 @@ const WORDS: [&str; 16] = [
     "marsh", "north", "ocean", "pebble",
 ];
 
+/// How a table is written to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habit {
+    /// Keys are drawn so that the n-th is written 1/n as often as the first; evenly otherwise.
+    pub(crate) skewed: bool,
+    pub(crate) records_per_second: u64,
+    /// Words and lines of an order: what its size follows from.
+    pub(crate) words: usize,
+    pub(crate) lines: usize,
+}
+
+impl Habit {
+    /// Orders of about 1 KB, one a millisecond.
+    pub(crate) const USUAL: Self = Self { skewed: false, records_per_second: 1000, words: 24, lines: 4 };
+}
+
 /// A table that is written to.
 pub(crate) struct Traffic {
     ids: Ids,
+    habit: Habit,
     /// The image of every key that has one.
     items: Vec<Option<String>>,
     records: u64,
@@ -35,7 +52,12 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// A table of up to `keys` items, empty, and always the same.
     pub(crate) fn new(keys: usize) -> Self {
-        Self { ids: Ids::seeded(7), items: vec![None; keys], records: 0 }
+        Self::with(keys, Habit::USUAL)
+    }
+
+    /// The same of another habit.
+    pub(crate) fn with(keys: usize, habit: Habit) -> Self {
+        Self { ids: Ids::seeded(7), habit, items: vec![None; keys], records: 0 }
     }
 
     /// The bodies of the next `GetRecords` responses, `records` in all, one a millisecond.
@@ -69,11 +91,11 @@ impl Traffic {
 
     /// The service's time.
     pub(crate) fn now(&self) -> Second {
-        BEGIN.plus(1 + i64::try_from(self.records / 1000).unwrap())
+        BEGIN.plus(1 + i64::try_from(self.records / self.habit.records_per_second).unwrap())
     }
 
     fn record(&mut self, out: &mut String) {
-        let key = usize::try_from(self.ids.below(self.items.len() as u64)).unwrap();
+        let key = self.key();
         let old = self.items[key].take();
         let new = match &old {
             None => Some(self.image(key)),
@@ -85,7 +107,8 @@ impl Traffic {
             (_, Some(_)) => "MODIFY",
             (_, None) => "REMOVE",
         };
-        let (seconds, millis) = (self.now().0, self.records % 1000);
+        let rate = self.habit.records_per_second;
+        let (seconds, millis) = (self.now().0, self.records % rate * 1000 / rate);
         let sequence = FIRST + self.records;
         let size = new.as_ref().or(old.as_ref()).map_or(0, String::len);
         write!(
@@ -113,6 +136,16 @@ impl Traffic {
         self.items[key] = new;
     }
 
+    fn key(&self) -> usize {
+        let keys = self.items.len();
+        if !self.habit.skewed {
+            return usize::try_from(self.ids.below(keys as u64)).unwrap();
+        }
+        let share = self.ids.below(1 << 32) as f64 / (1_u64 << 32) as f64;
+        // What is spread evenly over the logarithm falls off as 1/n.
+        ((keys as f64).powf(share) as usize - 1).min(keys - 1)
+    }
+
     /// A new order.
     fn image(&self, key: usize) -> String {
         let hex = |words: u32| (0..words).map(|_| format!("{:016x}", self.ids.bits())).collect::<String>();
@@ -125,11 +158,11 @@ impl Traffic {
             self.ids.below(100),
             hex(2),
             hex(3),
-            self.words(24),
+            self.words(self.habit.words),
             self.words(1),
             self.words(1),
         );
-        for line in 0..4 {
+        for line in 0..self.habit.lines {
             write!(
                 image,
                 "{}{{\"M\":{{\"sku\":{{\"S\":\"{}-{}\"}},\"count\":{{\"N\":\"{}\"}},\"price\":{{\"N\":\"{}\"}}}}}}",

@@ -18,7 +18,7 @@ use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, IntentKind, 
 use crate::platform::patience::Patience;
 use crate::platform::tasks;
 use crate::replay::sink::{Item, SinkError};
-use crate::replay::{self, Options, Plan, Point, Sink};
+use crate::replay::{self, Bounds, Options, Plan, Point, Sink};
 use crate::segment::cut::bits_for;
 use crate::segment::{BaseRow, Facts};
 use crate::spill::{Sorted, Spill};
@@ -119,7 +119,7 @@ async fn image(
     scratch: &Path,
 ) -> Result<(Sorted<BaseRow>, u64), BaseError> {
     let mut rows = Rows(Ok(Spill::new(scratch, HELD)));
-    let total = replay::run(journal.log, journal.manifest, segments, plan, &mut rows).await;
+    let total = replay::run(journal.log, journal.manifest, segments, plan, Bounds::DEFAULT, &mut rows).await;
     // Where they could not be taken, that says more than the replay, which could not give them.
     let spill = rows.0?;
     let items = total.map_err(BaseError::Replay)?.items;

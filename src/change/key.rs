@@ -122,15 +122,19 @@ impl KeyValue {
             return Err(ImageError::Key);
         }
         let text: std::borrow::Cow<'_, str> = serde_json::from_str(text.get()).map_err(|_| ImageError::Key)?;
+        Self::parse(kind, &text).ok_or(ImageError::Value(if kind == KeyType::N { "number" } else { "binary" }))
+    }
+
+    /// The value of this type that a person or the service writes as `text`; none for what is no number, or no base64.
+    #[must_use]
+    pub fn parse(kind: KeyType, text: &str) -> Option<Self> {
         let text = match kind {
-            KeyType::S => Text::from(text.into_owned()),
-            KeyType::N => canonical::number(&text).ok_or(ImageError::Value("number"))?.into(),
-            KeyType::B => Text::from(text.into_owned()),
+            KeyType::S | KeyType::B => Text::from(text),
+            KeyType::N => canonical::number(text)?.into(),
         };
         let value = Self { kind, text };
         // A binary that is no base64 has no hash.
-        value.hash_input(&mut Vec::new()).ok_or(ImageError::Value("binary"))?;
-        Ok(value)
+        value.hash_input(&mut Vec::new()).map(|()| value)
     }
 
     /// Tag byte, big-endian length, bytes.

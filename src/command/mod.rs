@@ -9,9 +9,12 @@ mod cost;
 mod coverage;
 #[cfg(feature = "embedded")]
 mod demo;
+mod diff;
 mod doctor;
+mod fields;
 mod files;
 mod gaps;
+mod history;
 mod init;
 mod list;
 mod live;
@@ -97,6 +100,10 @@ pub enum Verb {
     Doctor(doctor::Doctor),
     /// Check every object of the archive, and that they agree
     Verify(verify::Verify),
+    /// Print every version of one item, and what each change did to it
+    History(history::History),
+    /// Print what differs between the table at one time and at another
+    Diff(diff::Diff),
     /// Print the committed files of a table, and SQL that reads them
     Files(files::Files),
     /// Print the configuration in force, or check it
@@ -123,6 +130,8 @@ impl Verb {
             Self::Gaps(_) => "gaps",
             Self::Doctor(_) => "doctor",
             Self::Verify(_) => "verify",
+            Self::History(_) => "history",
+            Self::Diff(_) => "diff",
             Self::Files(_) => "files",
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
@@ -178,6 +187,8 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::Gaps(args) => gaps::run(&context, &args).await,
         Verb::Doctor(args) => doctor::run(&context, &args).await,
         Verb::Verify(args) => verify::run(&context, &args).await,
+        Verb::History(args) => history::run(&context, &args).await,
+        Verb::Diff(args) => diff::run(&context, &args).await,
         Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),
         Verb::Completions(args) => completions::run(&context, &args),

@@ -26,7 +26,7 @@ use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::sink::{
     Destination, DestinationError, ENDINGS, FileSink, FolderSink, LeftBehind, SCHEMES, SinkError,
 };
-use crate::replay::{self, Asked, Options, Plan, Refusal, ReplayError, Sink};
+use crate::replay::{self, Asked, Bounds, Options, Plan, Refusal, ReplayError, Sink};
 use report::{Planned, Replayed};
 use shown::{STEPS, Shown};
 
@@ -83,7 +83,8 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let (place, segments) = (timeline.place(&archive), segments(&archive, &timeline));
     let bar = context.out.progress(STEPS, "items");
     let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
-    let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, &mut shown);
+    let running =
+        replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, Bounds::of(config.memory), &mut shown);
     let done = context.stop.unless_stopped(Box::pin(running)).await;
     bar.finish_and_clear();
     let total = done.map_or_else(|| Err(stopped()), |done| done.map_err(|error| error.to_failure(&place)));

@@ -24,6 +24,10 @@ pub const SLACK: Duration = Duration::from_secs(900);
 pub const READ_UNITS: u32 = 100;
 /// `replay --write-units`, per second.
 pub const WRITE_UNITS: u32 = 1000;
+/// `replay --memory`, in bytes.
+pub const REPLAY_MEMORY: u64 = 384 << 20;
+/// With less than this, a replay would read the archive again and again.
+pub const REPLAY_MEMORY_LEAST: u64 = 32 << 20;
 /// How long a stopping capture may take to write what it holds.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
@@ -45,7 +49,7 @@ pub fn defaults() -> File {
         },
         service: ServiceOptions { listen: None, heartbeat_url: None },
         base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS), export: None },
-        replay: ReplayOptions { write_units: Some(WRITE_UNITS) },
+        replay: ReplayOptions { write_units: Some(WRITE_UNITS), memory: Some(Size(REPLAY_MEMORY)) },
         status: StatusOptions { fail_if_older: None },
     }
 }

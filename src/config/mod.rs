@@ -42,6 +42,8 @@ pub struct BaseConfig {
 pub struct ReplayConfig {
     /// Write units per second.
     pub write_units: u32,
+    /// Bytes that it may hold.
+    pub memory: usize,
 }
 
 /// How `status` judges.
@@ -121,7 +123,11 @@ impl ReplayConfig {
     /// Resolves; `flags` already hold what the environment says.
     #[must_use]
     pub fn resolve(flags: &ReplayOptions, file: &ReplayOptions) -> Self {
-        Self { write_units: flags.write_units.or(file.write_units).unwrap_or(limits::WRITE_UNITS).max(1) }
+        let memory = flags.memory.or(file.memory).map_or(limits::REPLAY_MEMORY, |size| size.0);
+        Self {
+            write_units: flags.write_units.or(file.write_units).unwrap_or(limits::WRITE_UNITS).max(1),
+            memory: usize::try_from(memory.max(limits::REPLAY_MEMORY_LEAST)).unwrap_or(usize::MAX),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::unit::{Length, Size};
+use super::limits::REPLAY_MEMORY_LEAST;
+use super::unit::{Length, Size, UnitError};
 
 /// `tailrace.toml`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -95,6 +96,15 @@ pub struct ReplayOptions {
     /// Spend at most this many write units per second on a destination table [default: 1000]
     #[arg(long, value_name = "UNITS", env = "TAILRACE_WRITE_UNITS", value_parser = clap::value_parser!(u32).range(1..))]
     pub write_units: Option<u32>,
+    /// Hold at most so many bytes of keys, images and segments; with less, the archive is read more often [default: 384MiB]
+    #[arg(long, value_name = "SIZE", env = "TAILRACE_REPLAY_MEMORY", value_parser = replay_memory)]
+    pub memory: Option<Size>,
+}
+
+fn replay_memory(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse().map_err(|error: UnitError| error.to_string())?;
+    let least = Size(REPLAY_MEMORY_LEAST);
+    if size.0 < least.0 { Err(format!("{size} is too little: at least {least}")) } else { Ok(size) }
 }
 
 /// Settings of `status`.

@@ -1,12 +1,22 @@
 //! Segments that the log names, out of the store: proven to be what was committed, then decoded off the reactor.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use xxhash_rust::xxh3::xxh3_64;
 
+use crate::change::KeyHash;
 use crate::platform::tasks;
+use crate::segment::parts::{self, Answer, Parts, Wanted};
 use crate::segment::{BaseRow, Row, SegmentError, SegmentMeta, check_bytes, open_checked, open_checked_base};
 use crate::store::{ObjectStore, StoreError};
+
+/// An object up to this size is read whole: a second request would cost more than the bytes.
+const WHOLE_BYTES: u64 = 1 << 20;
+/// Metadata, page index, hashes, rows, each perhaps twice.
+const MOST_ROUNDS: usize = 8;
 
 /// Why a segment could not be read, by what the caller must do.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +46,37 @@ pub enum ReadError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What a proven object is known by when parts of it are read again in the same run: the XXH3-64 of each block.
+#[derive(Debug, Clone)]
+pub struct Known(Arc<[u64]>);
+
+/// Eight bytes are held for each.
+const BLOCK_BYTES: u64 = 64 << 10;
+
+impl Known {
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.chunks(BLOCK_BYTES as usize).map(xxh3_64).collect())
+    }
+
+    /// Whether the blocks from byte `from` on are these.
+    fn is(&self, from: u64, bytes: &[u8]) -> bool {
+        let first = usize::try_from(from / BLOCK_BYTES).unwrap_or(usize::MAX);
+        let blocks = self.0.get(first..).unwrap_or_default();
+        let found = bytes.chunks(BLOCK_BYTES as usize);
+        found.len() <= blocks.len() && found.zip(blocks).all(|(found, known)| xxh3_64(found) == *known)
+    }
+}
+
+/// The blocks that hold a range.
+fn blocks(meta: &SegmentMeta, range: &Range<u64>) -> Range<u64> {
+    let end = range.end.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES);
+    range.start / BLOCK_BYTES * BLOCK_BYTES..end.min(meta.bytes)
+}
+
+fn damaged(meta: &SegmentMeta, reason: &str) -> ReadError {
+    ReadError::Damaged { path: meta.path.clone(), reason: reason.to_owned() }
 }
 
 /// The segments of one table.
@@ -79,8 +120,8 @@ impl Segments {
 
     /// What was committed, wherever it stands: in a versioned bucket the object may have been overwritten or hidden
     /// since, and its committed version is there all the same.
-    async fn opened<R: Send + 'static>(&self, meta: &SegmentMeta, open: Open<R>) -> Result<R, ReadError> {
-        let error = match self.version(meta, None, open).await {
+    async fn opened<R: Send + 'static>(&self, meta: &SegmentMeta, open: impl Open<R>) -> Result<R, ReadError> {
+        let error = match self.version(meta, None, open.clone()).await {
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
@@ -99,11 +140,86 @@ impl Segments {
         }
     }
 
+    /// The rows of a raw or sealed segment whose key has this hash, in stored order. Of a large object only the pages
+    /// are read that hold them, so that it is not proven as a whole.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn of_key(&self, meta: &SegmentMeta, hash: KeyHash) -> Result<Vec<Row>, ReadError> {
+        let parts = Parts::new(meta);
+        if meta.bytes <= WHOLE_BYTES {
+            parts.add(0, self.proven(meta).await?);
+        }
+        let owned = meta.clone();
+        self.asked(meta, &parts, None, move |parts: &Parts| parts::of_key(parts, &owned, hash)).await
+    }
+
+    /// As much of a proven object as holds what is wanted: the same bytes as when it was proven.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn again(&self, meta: &SegmentMeta, known: &Known, wanted: Vec<Wanted>) -> Result<Parts, ReadError> {
+        let (parts, wanted) = (Parts::new(meta), Arc::new(wanted));
+        let ask = move |parts: &Parts| parts::all_there(parts, &wanted);
+        match self.asked(meta, &parts, Some(known), ask).await {
+            Ok(()) => Ok(parts),
+            // As a whole it may be found where it stands no longer.
+            Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
+                let parts = Parts::new(meta);
+                parts.add(0, self.proven(meta).await?);
+                Ok(parts)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fetches what `ask` lacks until it answers.
+    async fn asked<T: Send + 'static>(
+        &self,
+        meta: &SegmentMeta,
+        parts: &Parts,
+        known: Option<&Known>,
+        ask: impl Fn(&Parts) -> Result<Answer<T>, SegmentError> + Clone + Send + 'static,
+    ) -> Result<T, ReadError> {
+        for _ in 0..MOST_ROUNDS {
+            let (ask, asked) = (ask.clone(), parts.clone());
+            let lacks = match unpacked(meta, move || ask(&asked)).await? {
+                Answer::Is(answer) => return Ok(answer),
+                Answer::Lacks(lacks) => lacks,
+            };
+            let lacks: Vec<Range<u64>> =
+                lacks.into_iter().map(|range| known.map_or(range.clone(), |_| blocks(meta, &range))).collect();
+            let mut fetching: Vec<BoxFuture<'_, _>> = Vec::with_capacity(lacks.len());
+            for range in &lacks {
+                fetching.push(self.range(meta, range).boxed());
+            }
+            for (range, bytes) in lacks.iter().zip(try_join_all(fetching).await?) {
+                if bytes.len() as u64 != range.end - range.start
+                    || known.is_some_and(|known| !known.is(range.start, &bytes))
+                {
+                    return Err(damaged(meta, "its bytes are not those that were committed"));
+                }
+                parts.add(range.start, bytes);
+            }
+        }
+        Err(damaged(meta, "its parts lead nowhere"))
+    }
+
+    async fn range(&self, meta: &SegmentMeta, range: &Range<u64>) -> Result<Bytes, ReadError> {
+        let path = format!("{}/{}", self.folder, meta.path);
+        match self.store.get_range(&path, range.start, range.end - range.start).await {
+            Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => {
+                Err(ReadError::Missing { path: meta.path.clone() })
+            }
+            read => Ok(read?),
+        }
+    }
+
     async fn version<R: Send + 'static>(
         &self,
         meta: &SegmentMeta,
         version_id: Option<&str>,
-        open: Open<R>,
+        open: impl Open<R>,
     ) -> Result<R, ReadError> {
         let path = format!("{}/{}", self.folder, meta.path);
         let bytes = match self.store.get(&path, version_id).await {
@@ -123,11 +239,26 @@ impl Segments {
     /// # Errors
     /// [`ReadError`].
     pub async fn proven(&self, meta: &SegmentMeta) -> Result<Bytes, ReadError> {
-        self.opened(meta, |bytes, meta| check_bytes(&bytes, meta).map(|()| bytes)).await
+        self.opened(meta, |bytes: Bytes, meta: &SegmentMeta| check_bytes(&bytes, meta).map(|()| bytes)).await
+    }
+
+    /// The same, with what [`Self::again`] knows it by.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn proven_first(&self, meta: &SegmentMeta) -> Result<(Bytes, Known), ReadError> {
+        let open = |bytes: Bytes, meta: &SegmentMeta| {
+            check_bytes(&bytes, meta)?;
+            let known = Known::of(&bytes);
+            Ok((bytes, known))
+        };
+        self.opened(meta, open).await
     }
 }
 
-type Open<R> = fn(Bytes, &SegmentMeta) -> Result<R, SegmentError>;
+/// What makes something of a segment's bytes.
+trait Open<R>: FnOnce(Bytes, &SegmentMeta) -> Result<R, SegmentError> + Clone + Send + 'static {}
+impl<R, F: FnOnce(Bytes, &SegmentMeta) -> Result<R, SegmentError> + Clone + Send + 'static> Open<R> for F {}
 
 /// Runs `work` on the bytes of a segment off the reactor; its error names the segment.
 ///

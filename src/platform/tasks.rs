@@ -23,6 +23,15 @@ pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     }
 }
 
+/// How many pieces of work pay at once: one for each processor, and one where there is only one thread.
+#[must_use]
+pub fn width() -> usize {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => 1,
+        _ => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
 /// The same, awaited.
 ///
 /// # Errors

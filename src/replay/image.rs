@@ -2,19 +2,22 @@
 //!
 //! Memory follows [`Bounds`], not the history. At most
 //!
-//! > `keys` + `images` + `kept` + the largest object + 64 rows with their images + one page of each column
+//! > `keys` + `images` + `kept` + `reading` + for each thread (64 rows with their images + one page of each column)
 //!
-//! are held, beside what the sink holds: every object is put whole into memory to prove its SHA-256, one at a time,
-//! and of it only the columns and pages that are asked for are unpacked. Where one key or one image alone is
+//! are held, beside what the sink holds: every object is put whole into memory to prove its SHA-256, as many at a time as
+//! `reading` allows, and of it only the columns and pages that are asked for are unpacked. Later only the pages are fetched
+//! that hold images of winners. An object that is larger than `reading` is read alone. Where one key or one image alone is
 //! larger than its bound, it is held all the same. The formula counts bytes in use; what the allocator keeps of bytes
 //! that were given back comes on top.
 //!
-//! Reading follows the result: with K bytes of keys (some 300 for each) and I bytes of images in the result, the
-//! objects are read ⌈K / `keys`⌉ times for the winners, and ⌈I / `images`⌉ times at most for their images. The
-//! first objects, up to `kept` bytes, are read once in all.
+//! Reading follows the result: with K bytes of keys (some 120 for each, and twice that while runs merge) and I bytes of images in the result, the
+//! objects are read ⌈K / `keys`⌉ times for the winners; of their images each page once or twice. The first objects, up to
+//! `kept` bytes, are read once in all.
 
 use std::sync::Arc;
 
+use futures::future::{self, BoxFuture, FutureExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use super::error::ReplayError;
@@ -23,27 +26,37 @@ use super::objects::Objects;
 use super::plan::Plan;
 use super::sink::{Item, Sink};
 use super::winners::{Stretch, Winner, Winners};
-use crate::change::KeyHash;
-use crate::manifest::{Segments, unpacked};
-use crate::segment::{SegmentError, SegmentMeta, Tier, select};
+use crate::change::{KeyHash, Text};
+use crate::manifest::{ReadError, Segments, unpacked};
+use crate::platform::tasks;
+use crate::segment::select;
+use crate::segment::{SegmentMeta, Tier};
 
 /// Items handed to the sink at once.
 const HAND_OVER: usize = 1000;
 
 /// How much a replay may hold, in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Keys, and where their images lie.
     pub(super) keys: usize,
     /// Images.
     pub(super) images: usize,
     /// Objects that are kept to be read again.
     pub(super) kept: usize,
+    /// Objects that are being read.
+    pub(super) reading: usize,
 }
 
 impl Bounds {
     /// What a replay takes when nobody says otherwise.
-    pub(super) const DEFAULT: Self = Self { keys: 192 << 20, images: 128 << 20, kept: 64 << 20 };
+    pub const DEFAULT: Self = Self::of(384 << 20);
+
+    /// Shares of so many bytes. Keys have the most, as they decide how often the archive is read.
+    #[must_use]
+    pub const fn of(bytes: usize) -> Self {
+        Self { keys: bytes / 2, images: bytes / 4, kept: bytes / 8, reading: bytes / 8 }
+    }
 }
 
 /// What a replay gave.
@@ -87,34 +100,46 @@ pub(super) async fn run(
 ) -> Result<(), ReplayError> {
     let mut reader = Reader::new(plan, segments, bounds);
     let mut pass_over = usize::try_from(given.items).unwrap_or(usize::MAX);
-    let mut reach = Reach::new(bounds.images);
-    while let Some(Stretch { mut winners, .. }) = reader.next().await? {
+    // The sink works on the last images while the next ones are read: each has half of the bytes.
+    let (most_bytes, mut ready) = (bounds.images / 2, Vec::new());
+    let mut reach = Reach::new(most_bytes);
+    loop {
+        let handing = hand_over(std::mem::take(&mut ready), sink, given);
+        let (stretch, handed) = future::join(reader.next(), handing).await;
+        handed?;
+        let Some(Stretch { mut winners, .. }) = stretch? else { return Ok(()) };
         let passed = pass_over.min(winners.len());
         pass_over -= passed;
         winners.drain(..passed);
         while !winners.is_empty() {
             let ahead = winners.get(..reach.items()).unwrap_or(&winners);
-            let images = images::of(&reader.plan, &mut reader.objects, ahead, bounds.images).await?;
+            let reading = images::of(&reader.plan, &reader.objects, ahead, most_bytes);
+            let handing = hand_over(std::mem::take(&mut ready), sink, given);
+            let (images, handed) = future::join(reading, handing).await;
+            handed?;
+            let images = images?;
             reach.learn(&images);
-            let items = winners.drain(..images.len()).zip(images).map(|(Winner { key, .. }, (image, digest))| {
-                given.add(digest);
-                let key_hash = key.hash;
-                let (pk, sk) = key.texts();
-                Item { key_hash, pk, sk, image, digest }
-            });
-            hand_over(items, sink).await?;
+            ready = winners.drain(..images.len()).zip(images).map(|(winner, image)| item(winner, image)).collect();
         }
     }
-    Ok(())
 }
 
-async fn hand_over(mut items: impl Iterator<Item = Item> + Send, sink: &mut dyn Sink) -> Result<(), ReplayError> {
+fn item(Winner { key, digest, .. }: Winner, image: Text) -> Item {
+    let key_hash = key.hash;
+    let (pk, sk) = key.texts();
+    Item { key_hash, pk, sk, image, digest }
+}
+
+async fn hand_over(items: Vec<Item>, sink: &mut dyn Sink, given: &mut Total) -> Result<(), ReplayError> {
+    let mut items = items.into_iter();
     loop {
         let some: Vec<Item> = items.by_ref().take(HAND_OVER).collect();
         if some.is_empty() {
             return Ok(());
         }
+        let digests: Vec<u128> = some.iter().map(|item| item.digest).collect();
         sink.put(some).await?;
+        digests.into_iter().for_each(|digest| given.add(digest));
     }
 }
 
@@ -133,46 +158,68 @@ impl Reader {
     pub(super) fn new(plan: &Plan, segments: &Segments, bounds: Bounds) -> Self {
         let plan = Arc::new(plan.clone());
         let begun = vec![0; plan.changes.len() + plan.base.segments.len()];
-        let objects = Objects::new(segments.clone(), bounds.kept);
+        let objects = Objects::new(segments.clone(), bounds);
         Self { plan, objects, most_bytes: bounds.keys, next: Some(KeyHash([0; 16])), begun }
     }
 
     /// Phase 1 of the next stretch.
     pub(super) async fn next(&mut self) -> Result<Option<Stretch>, ReplayError> {
         let Some(from) = self.next else { return Ok(None) };
-        let mut winners = Winners::new(Arc::clone(&self.plan), from, self.most_bytes);
-        for (file, meta) in (0_u32..).zip(self.plan.objects()) {
-            if !meets(meta, from, winners.until()) {
-                continue;
-            }
-            let begun = self.begun.get_mut(file as usize);
-            let row = begun.as_deref().copied().unwrap_or_default();
-            let (bytes, owned) = (self.objects.get(file, meta).await?, meta.clone());
-            let scanned = unpacked(meta, move || {
-                // The first row of this stretch, as far as the keys tell: the next stretch lies behind it.
-                let mut passed = row;
-                let mut pass = |hash: Option<KeyHash>| passed += usize::from(hash.is_none_or(|hash| hash < from));
-                if owned.tier == Tier::Base {
-                    select::base_keys(bytes, &owned, row, |key| {
-                        pass(Some(key.key_hash));
-                        winners.base(file, key)
-                    })?;
-                } else {
-                    select::positions(bytes, &owned, row, false, |change| {
-                        pass(change.key_hash);
-                        winners.change(file, change)
-                    })?;
-                }
-                Ok::<_, SegmentError>((winners, passed))
-            });
-            let passed;
-            (winners, passed) = scanned.await?;
-            begun.into_iter().for_each(|begun| *begun = passed);
+        let winners = Arc::new(Winners::new(Arc::clone(&self.plan), from, self.most_bytes));
+        let mut gathering: Vec<BoxFuture<'_, _>> = Vec::with_capacity(self.begun.len());
+        for ((file, meta), begun) in (0_u32..).zip(self.plan.objects()).zip(&mut self.begun) {
+            gathering.push(gather(&self.objects, Arc::clone(&winners), file, meta, begun).boxed());
         }
-        let stretch = winners.decide();
+        let gathered = stream::iter(gathering).buffer_unordered(tasks::width());
+        gathered.try_for_each(|()| future::ready(Ok(()))).await?;
+        let stretch = tasks::computed(move || winners.decide()).await;
+        let damaged = |file: u32, reason: String| {
+            let path = self.plan.objects().nth(file as usize).map(|meta| meta.path.clone()).unwrap_or_default();
+            ReadError::Damaged { path, reason }
+        };
+        let stretch = stretch.map_err(|error| damaged(0, error.to_string()))?;
+        let stretch = stretch.map_err(|(file, error)| damaged(file, error.to_string()))?;
         self.next = stretch.next;
         Ok(Some(stretch))
     }
+}
+
+/// Gathers the rows of one object from row `begun` on, and says where the next stretch begins in it, as far as the
+/// keys tell.
+async fn gather(
+    objects: &Objects,
+    winners: Arc<Winners>,
+    file: u32,
+    meta: &SegmentMeta,
+    begun: &mut usize,
+) -> Result<(), ReadError> {
+    // The stretch may have become shorter since this was called for.
+    if !meets(meta, winners.from(), winners.until()) {
+        return Ok(());
+    }
+    let room = objects.room(meta).await;
+    let (bytes, owned, from) = (objects.whole(file, meta).await?, meta.clone(), *begun);
+    let gathered = unpacked(meta, move || {
+        let _room = room;
+        let mut gatherer = winners.gather(file);
+        let mut passed = from;
+        let mut pass = |hash: Option<KeyHash>| passed += usize::from(hash.is_none_or(|hash| hash < winners.from()));
+        if owned.tier == Tier::Base {
+            select::base_keys(bytes, &owned, from, |key| {
+                pass(Some(key.key_hash));
+                gatherer.base(key)
+            })?;
+        } else {
+            select::positions(bytes, &owned, from, winners.beside(), |change| {
+                pass(change.key_hash);
+                gatherer.change(change)
+            })?;
+        }
+        gatherer.end()?;
+        Ok(passed)
+    });
+    *begun = gathered.await?;
+    Ok(())
 }
 
 /// Whether a segment may hold keys with hashes in `from..until`.

@@ -6,19 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use futures::future::{self, BoxFuture, FutureExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::error::ReplayError;
+use super::found::Place;
 use super::objects::Objects;
 use super::plan::Plan;
-use super::winners::{Lies, Place, Winner};
+use super::winners::{Lies, Winner};
 use crate::change::{Text, digest};
-use crate::manifest::unpacked;
+use crate::manifest::{ReadError, unpacked};
+use crate::platform::tasks;
+use crate::segment::parts::{Parts, Wanted};
 use crate::segment::{OldImage, Row, SegmentError, SegmentMeta, Tier, select};
-
-/// An image and its digest.
-pub(super) type Image = (Text, u128);
 
 /// Winners looked at before it is known how large their images are.
 const FIRST_REACH: usize = 1 << 16;
@@ -42,7 +44,7 @@ impl Reach {
     }
 
     /// A quarter more than fits is tried: what is let go again costs less than another pass.
-    pub(super) fn learn(&mut self, images: &[Image]) {
+    pub(super) fn learn(&mut self, images: &[Text]) {
         let bytes: usize = images.iter().map(cost).sum();
         let mean = (bytes / images.len().max(1)).max(1);
         let fit = self.most_bytes / mean;
@@ -50,21 +52,17 @@ impl Reach {
     }
 }
 
-fn cost(image: &Image) -> usize {
-    image.0.len() + IMAGE_BYTES
+fn cost(image: &Text) -> usize {
+    image.len() + IMAGE_BYTES
 }
 
 /// Which image of a row is wanted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
+    /// The new one, or the only one of a base.
     New,
     /// The old one; where sealing left it out, the new one of the row `before`.
-    Old {
-        before: Option<Place>,
-    },
-    /// The new one, which must have this digest.
-    Left(u128),
-    Base,
+    Old { before: Option<Place> },
 }
 
 /// A row that is wanted, for the winner number `winner` of the run.
@@ -73,23 +71,23 @@ struct Want {
     place: Place,
     winner: usize,
     which: Which,
+    digest: u128,
 }
 
 impl Want {
-    const fn of(winner: usize, lies: Lies) -> Self {
-        let (place, which) = match lies {
-            Lies::New(place) => (place, Which::New),
+    const fn of(number: usize, winner: &Winner) -> Self {
+        let (place, which) = match winner.lies {
+            Lies::New(place) | Lies::Base(place) => (place, Which::New),
             Lies::Old { of, before } => (of, Which::Old { before }),
-            Lies::Base(place) => (place, Which::Base),
         };
-        Self { place, winner, which }
+        Self { place, winner: number, which, digest: winner.digest }
     }
 }
 
 /// The images of a run of winners, as far as they were found, and what is still to be looked up.
 #[derive(Debug)]
 struct Held {
-    images: BTreeMap<usize, Image>,
+    images: BTreeMap<usize, Text>,
     bytes: usize,
     most_bytes: usize,
     /// Winners from this number on are of the next run.
@@ -105,29 +103,118 @@ struct Held {
 /// has not the image which its kind must have, or one that has not its digest.
 pub(super) async fn of(
     plan: &Plan,
-    objects: &mut Objects,
+    objects: &Objects,
     winners: &[Winner],
     most_bytes: usize,
-) -> Result<Vec<Image>, ReplayError> {
-    let mut held = Held { images: BTreeMap::new(), bytes: 0, most_bytes, until: winners.len(), left: Vec::new() };
-    let mut wanted: Vec<Want> = winners.iter().enumerate().map(|(at, winner)| Want::of(at, winner.lies)).collect();
+) -> Result<Vec<Text>, ReplayError> {
+    let held = Held { images: BTreeMap::new(), bytes: 0, most_bytes, until: winners.len(), left: Vec::new() };
+    let held = Arc::new(Mutex::new(held));
+    let mut wanted: Vec<Want> = winners.iter().enumerate().map(|(number, winner)| Want::of(number, winner)).collect();
     while !wanted.is_empty() {
         wanted.sort_unstable_by_key(|want| (want.place, want.winner));
+        let mut of_files: Vec<BoxFuture<'_, _>> = Vec::new();
         for (file, meta) in (0_u32..).zip(plan.objects()) {
             let begin = wanted.partition_point(|want| want.place.file < file);
             let end = wanted.partition_point(|want| want.place.file <= file);
-            let until = held.until;
-            let of_file = wanted.get(begin..end).unwrap_or_default().iter().copied();
-            let of_file: Vec<Want> = of_file.filter(|want| want.winner < until).collect();
-            if of_file.is_empty() {
-                continue;
+            let wanted = wanted.get(begin..end).unwrap_or_default();
+            if !wanted.is_empty() {
+                of_files.push(of_file(objects, Arc::clone(&held), file, meta, wanted).boxed());
             }
-            let (bytes, owned) = (objects.get(file, meta).await?, meta.clone());
-            held = unpacked(meta, move || held.take(bytes, &owned, &of_file)).await?;
         }
-        wanted = std::mem::take(&mut held.left);
+        let taken = stream::iter(of_files).buffer_unordered(tasks::width());
+        taken.try_for_each(|()| future::ready(Ok(()))).await?;
+        wanted = std::mem::take(&mut lock(&held).left);
     }
-    Ok(held.images.into_values().collect())
+    let images = std::mem::take(&mut lock(&held).images);
+    Ok(images.into_values().collect())
+}
+
+/// Takes the images that are wanted of one object.
+async fn of_file(
+    objects: &Objects,
+    held: Arc<Mutex<Held>>,
+    file: u32,
+    meta: &SegmentMeta,
+    wanted: &[Want],
+) -> Result<(), ReadError> {
+    // The run may have become shorter since this was called for.
+    let until = lock(&held).until;
+    let wanted: Vec<Want> = wanted.iter().filter(|want| want.winner < until).copied().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let (new, old): (Vec<Want>, Vec<Want>) = wanted.into_iter().partition(|want| want.which == Which::New);
+    let image = if meta.tier == Tier::Base { "image" } else { "new_image" };
+    let wanted = [(Some(image), &new), (None, &old)].map(|(column, wants)| Wanted { column, rows: rows(wants) });
+    let room = objects.room(meta).await;
+    let (parts, owned) = (objects.part(file, meta, wanted.into()).await?, meta.clone());
+    unpacked(meta, move || {
+        let _room = room;
+        take_new(&held, &parts, &owned, &new)?;
+        take_old(&held, &parts, &owned, &old)
+    })
+    .await
+}
+
+fn rows(wants: &[Want]) -> Vec<usize> {
+    wants.iter().map(|want| want.place.row as usize).collect()
+}
+
+/// Takes the new images of the wanted rows of one segment, or those of a base.
+fn take_new(held: &Mutex<Held>, parts: &Parts, meta: &SegmentMeta, wanted: &[Want]) -> Result<(), SegmentError> {
+    let mut wants = wanted.iter();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    select::images(parts.clone(), meta, &rows(wanted), |number, image| match wants.next() {
+        Some(want) => put(held, want, number, image.map(Text::from)),
+        None => Ok(ControlFlow::Break(())),
+    })
+}
+
+/// Takes the old ones.
+fn take_old(held: &Mutex<Held>, parts: &Parts, meta: &SegmentMeta, wanted: &[Want]) -> Result<(), SegmentError> {
+    let mut wants = wanted.iter();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    select::changes(parts.clone(), meta, &rows(wanted), |number, row| match wants.next() {
+        Some(want) => old_image(held, want, number, &row),
+        None => Ok(ControlFlow::Break(())),
+    })
+}
+
+fn old_image(held: &Mutex<Held>, want: &Want, number: usize, row: &Row) -> Result<ControlFlow<()>, SegmentError> {
+    let image = match row.old_image_json()? {
+        OldImage::Json(text) => Some(copy(&text)),
+        OldImage::NotSent => None,
+        OldImage::Previous(_) => {
+            let lacks = || SegmentError::Damaged(format!("row {number} leaves out an old image that is nowhere"));
+            let Which::Old { before: Some(place) } = want.which else { return Err(lacks()) };
+            let mut held = lock(held);
+            held.left.push(Want { place, which: Which::New, ..*want });
+            return Ok(held.goes_on(want));
+        }
+    };
+    put(held, want, number, image)
+}
+
+/// Keeps an image if it has its digest.
+fn put(held: &Mutex<Held>, want: &Want, number: usize, image: Option<Text>) -> Result<ControlFlow<()>, SegmentError> {
+    let damaged = |what: &str| SegmentError::Damaged(format!("the image of row {number} {what}"));
+    let image = image.ok_or_else(|| damaged("is not there, and its kind must have one"))?;
+    let found = digest::image(image.as_str()).map_err(|error| damaged(&format!("cannot be read: {error}")))?;
+    if found != want.digest {
+        return Err(damaged("does not have its digest"));
+    }
+    let mut held = lock(held);
+    held.keep(want.winner, image);
+    Ok(held.goes_on(want))
+}
+
+/// What a panic elsewhere left is what is asked for: it ends the replay anyhow.
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A decoded text may share the memory of many others: the one that is kept is copied out.
@@ -136,63 +223,18 @@ fn copy(text: &Text) -> Text {
 }
 
 impl Held {
-    /// Takes the wanted rows of one segment.
-    fn take(mut self, bytes: Bytes, meta: &SegmentMeta, wanted: &[Want]) -> Result<Self, SegmentError> {
-        let rows: Vec<usize> = wanted.iter().map(|want| want.place.row as usize).collect();
-        let mut wants = wanted.iter();
-        if meta.tier == Tier::Base {
-            select::base(bytes, meta, &rows, |number, row| match wants.next() {
-                Some(want) => self.put(want, number, Some((copy(&row.image), row.image_digest))),
-                None => Ok(ControlFlow::Break(())),
-            })?;
-        } else {
-            select::changes(bytes, meta, &rows, |number, row| match wants.next() {
-                Some(want) => self.change(want, number, &row),
-                None => Ok(ControlFlow::Break(())),
-            })?;
+    /// Lets the last ones go until the others fit.
+    fn keep(&mut self, winner: usize, image: Text) {
+        if winner >= self.until {
+            return;
         }
-        Ok(self)
-    }
-
-    fn change(&mut self, want: &Want, number: usize, row: &Row) -> Result<ControlFlow<()>, SegmentError> {
-        let image = match want.which {
-            Which::Old { before } => match row.old_image_json()? {
-                OldImage::Json(text) => row.old_digest.map(|digest| (copy(&text), digest)),
-                OldImage::NotSent => None,
-                OldImage::Previous(digest) => {
-                    let lacks =
-                        || SegmentError::Damaged(format!("row {number} leaves out an old image that is nowhere"));
-                    let place = before.ok_or_else(lacks)?;
-                    self.left.push(Want { place, winner: want.winner, which: Which::Left(digest) });
-                    return Ok(self.goes_on(want));
-                }
-            },
-            Which::Left(expected) if row.new_digest != Some(expected) => {
-                let what = "the next row of this key leaves its old image out, which is another than the new image of";
-                return Err(SegmentError::Damaged(format!("{what} row {number}")));
-            }
-            Which::New | Which::Left(_) | Which::Base => row.new_image.as_ref().map(copy).zip(row.new_digest),
-        };
-        self.put(want, number, image)
-    }
-
-    /// Keeps an image if it has its digest; lets the last ones go until the others fit.
-    fn put(&mut self, want: &Want, number: usize, image: Option<Image>) -> Result<ControlFlow<()>, SegmentError> {
-        let damaged = |what: &str| SegmentError::Damaged(format!("the image of row {number} {what}"));
-        let (text, stored) = image.ok_or_else(|| damaged("is not there, and its kind must have one"))?;
-        let found = digest::image(text.as_str()).map_err(|error| damaged(&format!("cannot be read: {error}")))?;
-        if found != stored {
-            return Err(damaged("does not have its digest"));
-        }
-        let image = (text, stored);
         self.bytes += cost(&image);
-        self.images.insert(want.winner, image);
+        self.images.insert(winner, image);
         while self.bytes > self.most_bytes && self.images.len() > 1 {
             let Some((winner, image)) = self.images.pop_last() else { break };
             self.bytes -= cost(&image);
             self.until = self.until.min(winner);
         }
-        Ok(self.goes_on(want))
     }
 
     /// The winners after this one may have left the run.

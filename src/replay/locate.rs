@@ -8,7 +8,7 @@ use super::point::{Asked, Edge, Point};
 use super::refold;
 use crate::change::{Second, Sequence, ShardId};
 use crate::manifest::{Log, Manifest, ReadError, Segments, ShardKey, unpacked};
-use crate::segment::select::{self, Position};
+use crate::segment::select::{self, Beside, Position};
 
 /// A change that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,14 +54,14 @@ pub(super) async fn resolve(asked: &Asked, manifest: &Manifest, segments: &Segme
 
 async fn before_event(event: &str, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
     let id = event.to_owned();
-    let found = find(manifest, segments, true, move |row| row.event_id == Some(&id)).await?;
+    let found = find(manifest, segments, Beside::EventId, move |row| row.event_id == Some(&id)).await?;
     let seen = found.first().ok_or_else(|| ReplayError::NoSuchChange { what: "event id", value: event.to_owned() })?;
     Ok(edge(manifest, seen, false))
 }
 
 async fn at_sequence(sequence: Sequence, manifest: &Manifest, segments: &Segments) -> Result<Point, ReplayError> {
     let value = || sequence.to_string();
-    let found = find(manifest, segments, false, move |row| row.sequence == sequence).await?;
+    let found = find(manifest, segments, Beside::Nothing, move |row| row.sequence == sequence).await?;
     match found.as_slice() {
         [] => Err(ReplayError::NoSuchChange { what: "sequence number", value: value() }),
         [seen] => Ok(edge(manifest, seen, true)),
@@ -73,7 +73,7 @@ async fn at_sequence(sequence: Sequence, manifest: &Manifest, segments: &Segment
 async fn find(
     manifest: &Manifest,
     segments: &Segments,
-    event_ids: bool,
+    beside: Beside,
     is_it: impl Fn(&Position<'_>) -> bool + Clone + Send + 'static,
 ) -> Result<Vec<Seen>, ReplayError> {
     let mut found: Vec<Seen> = Vec::new();
@@ -81,7 +81,7 @@ async fn find(
         let (bytes, owned, is_it) = (segments.proven(meta).await?, Arc::clone(meta), is_it.clone());
         let of_segment = unpacked(meta, move || {
             let mut seen = Vec::new();
-            select::positions(bytes, &owned, 0, event_ids, |row| {
+            select::positions(bytes, &owned, 0, beside, |row| {
                 if is_it(row) {
                     let (epoch, shard, sequence, cut_at) = (row.epoch, row.shard_id.clone(), row.sequence, row.cut_at);
                     seen.push(Seen { epoch, shard, sequence, cut_at });

@@ -1,7 +1,10 @@
 //! 7. The image of the table at a point: point → plan → image → sink.
 
+mod diff;
 mod error;
 mod explain;
+mod found;
+pub mod history;
 mod image;
 mod images;
 mod locate;
@@ -11,19 +14,19 @@ pub mod point;
 pub mod sink;
 mod winners;
 
+pub use diff::{Difference, Differences, diff};
 pub use error::ReplayError;
 pub use explain::{Explained, explain};
-pub use image::Total;
+pub use history::history;
+pub use image::{Bounds, Total};
 pub use locate::locate;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
 pub use point::{Asked, Edge, Point, PointError};
 pub use sink::Sink;
 
-use image::Bounds;
-
 use crate::manifest::{Log, Manifest, ReadError, Segments, Unknown};
 
-/// Runs a plan into a sink and finishes it. `manifest` is the one that the plan was made from.
+/// Runs a plan into a sink and finishes it, within `bounds`. `manifest` is the one that the plan was made from.
 ///
 /// An object that is gone may have been replaced since the log was read (a day was sealed, and its raw segments
 /// collected): the log is read again and the replay goes on where it stood, as the answer at a covered point
@@ -36,11 +39,12 @@ pub async fn run(
     manifest: &mut Manifest,
     segments: &Segments,
     mut plan: Plan,
+    bounds: Bounds,
     sink: &mut dyn Sink,
 ) -> Result<Total, ReplayError> {
     let mut given = Total::default();
     loop {
-        match image::run(&plan, segments, Bounds::DEFAULT, sink, &mut given).await {
+        match image::run(&plan, segments, bounds, sink, &mut given).await {
             Ok(()) => break,
             Err(ReplayError::Read(ReadError::Missing { path })) => refold(log, manifest, &path).await?,
             Err(error) => return Err(error),

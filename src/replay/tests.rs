@@ -28,7 +28,7 @@ impl Sink for Kept {
 }
 
 /// Little enough that every history takes several stretches, and every stretch several runs of images.
-const TIGHT: Bounds = Bounds { keys: 800, images: 400, kept: 3000 };
+const TIGHT: Bounds = Bounds { keys: 800, images: 400, kept: 3000, reading: 4000 };
 
 /// What the code answers: the image, or why not.
 async fn answer(history: &History, point: Point, bounds: Bounds) -> Result<(Images, Plan), ReplayError> {

@@ -1,19 +1,23 @@
-//! Phase 1: for every key, the rows that decide its image. Only positions are kept, no images.
+//! Phase 1: for every key, the rows that decide its image. Only positions and digests are kept, no images.
 //!
 //! The keys of one stretch of hashes are held at a time. A stretch is as long as its keys fit into the bytes
 //! allowed for them: when they do not, the keys with the greatest hashes are let go, and the next stretch begins
 //! with them. So the number of stretches follows from the keys that there are, and nobody has to guess it.
+//!
+//! Every segment is sorted by key, and so is what is gathered of it. Each stretch has lanes, one behind another, whose
+//! runs merge as they come in: several threads gather at once, memory is read in order, and the winners come out sorted.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::found::{Found, Order, Part, Place, Run};
 use super::plan::{Plan, Way};
 use crate::change::{ChangeKind, KeyHash, Second, Sequence, Text};
 use crate::manifest::{Unknown, unknown};
 use crate::platform::bugs::{Bug, planted};
 use crate::segment::SegmentError;
-use crate::segment::select::{BaseKey, Position};
+use crate::segment::select::{BaseKey, Beside, Position};
 
 /// A key as segments hold it; in this order items are sorted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,39 +25,6 @@ pub(super) struct Key {
     pub(super) hash: KeyHash,
     pub(super) pk: Box<str>,
     pub(super) sk: Option<Box<str>>,
-}
-
-/// Where a row lies: the segment's number in the plan, and the row's in the segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) file: u32,
-    pub(super) row: u32,
-}
-
-impl Place {
-    /// A segment has at most 128 MiB, so its rows count in 32 bits.
-    fn of(file: u32, row: usize) -> Result<Self, SegmentError> {
-        let row = u32::try_from(row).map_err(|_| SegmentError::Damaged("it has too many rows".to_owned()))?;
-        Ok(Self { file, row })
-    }
-}
-
-#[derive(Debug)]
-struct Found {
-    position: (u32, u32, Sequence),
-    cut_at: Second,
-    kind: ChangeKind,
-    place: Place,
-}
-
-/// What was found of one key so far.
-#[derive(Debug, Default)]
-struct Candidate {
-    /// The last change that counts.
-    last: Option<Found>,
-    /// The first change that does not; only a backward plan asks for it.
-    next: Option<Box<Found>>,
-    base: Option<Place>,
 }
 
 /// Where an image lies.
@@ -72,6 +43,8 @@ pub(super) enum Lies {
 pub(super) struct Winner {
     pub(super) key: Key,
     pub(super) lies: Lies,
+    /// Of the image.
+    pub(super) digest: u128,
     /// It is right if nothing is missing in these seconds: behind the first, up to the second.
     pub(super) rests_on: (Second, Second),
 }
@@ -85,47 +58,192 @@ pub(super) struct Stretch {
     pub(super) next: Option<KeyHash>,
 }
 
-/// What a key costs while it is held: a map's node is two thirds full, texts have their own allocations, and
-/// beside the map stands the list that is made of it.
-const KEY_BYTES: usize = (size_of::<Key>() + size_of::<Candidate>()) * 3 / 2 + size_of::<Winner>() + 32;
-/// What its first change after the point costs besides.
-const NEXT_BYTES: usize = size_of::<Found>() + 16;
+/// Lanes of a stretch: each holds the hashes that begin with the same four bits.
+const LANES: usize = 16;
+/// Rows that are gathered before they are given to a lane.
+const GATHERED: usize = 1 << 14;
 
-/// The keys of one stretch of hashes, and what decides each.
+/// What was found of the keys of one lane. Each run is at least twice as long as the one behind it.
+#[derive(Debug, Default)]
+struct Lane {
+    runs: Vec<Run>,
+}
+
+impl Lane {
+    fn bytes(&self) -> usize {
+        self.runs.iter().map(Run::bytes).sum()
+    }
+
+    fn push(&mut self, run: Run) -> Result<(), SegmentError> {
+        self.runs.push(run);
+        while let [.., longer, shorter] = self.runs.as_slice()
+            && longer.len() < 2 * shorter.len()
+        {
+            let merged = Run::merge(longer, shorter)?;
+            self.runs.truncate(self.runs.len() - 2);
+            self.runs.push(merged);
+        }
+        Ok(())
+    }
+
+    /// All of it in one; an error comes with the number of a segment that a key of it is from.
+    fn merged(mut self) -> Result<Run, (u32, SegmentError)> {
+        let mut all = self.runs.pop().unwrap_or_default();
+        while let Some(longer) = self.runs.pop() {
+            let of = |error| (all.a_file(), error);
+            all = Run::merge(&longer, &all).map_err(of)?;
+        }
+        Ok(all)
+    }
+
+    fn truncate(&mut self, until: KeyHash) {
+        self.runs.iter_mut().for_each(|run| run.truncate(until));
+        self.runs.retain(|run| !run.is_empty());
+    }
+
+    /// The hash to cut it at: near its middle, behind its first key.
+    fn cut(&self) -> Option<KeyHash> {
+        let least = self.runs.iter().filter_map(Run::first).min()?;
+        let middle = self.runs.iter().max_by_key(|run| run.len()).and_then(Run::middle);
+        middle
+            .filter(|middle| *middle > least)
+            .or_else(|| self.runs.iter().filter_map(Run::last).max())
+            .filter(|cut| *cut > least)
+    }
+}
+
+/// The keys of one stretch of hashes, and what decides each. Shared by those who gather.
 #[derive(Debug)]
 pub(super) struct Winners {
     plan: Arc<Plan>,
     from: KeyHash,
     /// Keys with this hash and greater ones are of later stretches.
-    until: Option<KeyHash>,
-    keys: BTreeMap<Key, Candidate>,
-    bytes: usize,
+    until: Mutex<Option<KeyHash>>,
+    lanes: [Mutex<Lane>; LANES],
+    bytes: AtomicUsize,
     most_bytes: usize,
+}
+
+/// What a panic elsewhere left is what is asked for: it ends the replay anyhow.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const fn lane(hash: KeyHash) -> usize {
+    (hash.0[0] >> 4) as usize
 }
 
 impl Winners {
     /// None yet of the stretch that begins at `from`; it ends where its keys pass `most_bytes`.
-    pub(super) const fn new(plan: Arc<Plan>, from: KeyHash, most_bytes: usize) -> Self {
-        Self { plan, from, until: None, keys: BTreeMap::new(), bytes: 0, most_bytes }
+    pub(super) fn new(plan: Arc<Plan>, from: KeyHash, most_bytes: usize) -> Self {
+        let lanes = std::array::from_fn(|_| Mutex::default());
+        Self { plan, from, until: Mutex::default(), lanes, bytes: AtomicUsize::new(0), most_bytes }
     }
 
-    /// The first hash beyond the stretch, as far as is known now.
-    pub(super) const fn until(&self) -> Option<KeyHash> {
-        self.until
+    /// Where it begins.
+    pub(super) const fn from(&self) -> KeyHash {
+        self.from
     }
 
-    fn is_beyond(&self, hash: KeyHash) -> bool {
-        self.until.is_some_and(|until| hash >= until)
+    /// The digests that are asked for.
+    pub(super) fn beside(&self) -> Beside {
+        match self.plan.way {
+            Way::Forward => Beside::NewDigest,
+            Way::Backward => Beside::Digests,
+        }
     }
 
-    /// Takes a row of the segment of changes number `file`; breaks where the rest is of later stretches.
-    pub(super) fn change(&mut self, file: u32, row: &Position<'_>) -> Result<ControlFlow<()>, SegmentError> {
+    /// Where it ends, as far as is known.
+    pub(super) fn until(&self) -> Option<KeyHash> {
+        *lock(&self.until)
+    }
+
+    /// Begins to gather the rows of segment number `file`.
+    pub(super) fn gather(&self, file: u32) -> Gatherer<'_> {
+        Gatherer { winners: self, file, until: self.until(), run: self.run() }
+    }
+
+    fn run(&self) -> Run {
+        Run::new(self.plan.way == Way::Forward)
+    }
+
+    fn add(&self, mut run: Run) -> Result<(), SegmentError> {
+        run.shrink();
+        let Some(number) = run.first().map(lane) else { return Ok(()) };
+        let Some(lane) = self.lanes.get(number) else { return Ok(()) };
+        let mut lane = lock(lane);
+        let before = lane.bytes();
+        lane.push(run)?;
+        let after = lane.bytes();
+        // Before it is unlocked, so that what is let go of it is never counted off first.
+        self.bytes.fetch_add(after, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        drop(lane);
+        self.shed();
+        Ok(())
+    }
+
+    /// Lets the keys with the greatest hashes go until the others fit. Keys of one hash stay together.
+    fn shed(&self) {
+        while self.bytes.load(Ordering::Relaxed) > self.most_bytes {
+            let mut until = lock(&self.until);
+            let holding: Vec<usize> = (0..LANES).filter(|at| !lock(&self.lanes[*at]).runs.is_empty()).collect();
+            let Some(last) = holding.last() else { return };
+            let mut lane = lock(&self.lanes[*last]);
+            let least = lane.runs.iter().filter_map(Run::first).min();
+            let Some(cut) = (if holding.len() > 1 { least } else { lane.cut() }) else { return };
+            *until = Some(until.map_or(cut, |until| until.min(cut)));
+            let before = lane.bytes();
+            lane.truncate(cut);
+            self.bytes.fetch_sub(before - lane.bytes(), Ordering::Relaxed);
+        }
+    }
+
+    /// Every key in order, with its verdict, once all is gathered.
+    ///
+    /// # Errors
+    /// With the number of the segment that is damaged.
+    pub(super) fn decide(&self) -> Result<Stretch, (u32, SegmentError)> {
+        let next = self.until();
+        let mut winners = Vec::new();
+        for lane in &self.lanes {
+            let mut lane = std::mem::take(&mut *lock(lane));
+            // Who gathered while the stretch was cut shorter may have added more.
+            next.into_iter().for_each(|next| lane.truncate(next));
+            let run = lane.merged()?;
+            for ((pk, sk), parts) in run.keys() {
+                let Some((found, lies, rests_on)) = verdict(&self.plan, parts) else { continue };
+                let digest = found.digest.map(u128::from_be_bytes).ok_or_else(|| no_image(found.place))?;
+                let key = Key { hash: found.hash, pk: pk.into(), sk: sk.map(Into::into) };
+                winners.push(Winner { key, lies, digest, rests_on });
+            }
+        }
+        Ok(Stretch { winners, next })
+    }
+}
+
+fn no_image(Place { file, row }: Place) -> (u32, SegmentError) {
+    (file, SegmentError::Damaged(format!("the image of row {row} is not there, and its kind must have one")))
+}
+
+/// Gathers what the rows of one segment say, in their order.
+#[derive(Debug)]
+pub(super) struct Gatherer<'a> {
+    winners: &'a Winners,
+    file: u32,
+    until: Option<KeyHash>,
+    run: Run,
+}
+
+impl Gatherer<'_> {
+    /// Takes a row of changes; breaks where the rest is of later stretches.
+    pub(super) fn change(&mut self, row: &Position<'_>) -> Result<ControlFlow<()>, SegmentError> {
+        let plan = &self.winners.plan;
         if row.key_hash.is_some_and(|hash| self.is_beyond(hash)) {
             return Ok(ControlFlow::Break(()));
         }
-        let plan = Arc::clone(&self.plan);
         if row.kind == ChangeKind::Unknown {
-            return known_unknown(&plan, row).map(ControlFlow::Continue);
+            return known_unknown(plan, row).map(ControlFlow::Continue);
         }
         let (Some(hash), Some(pk)) = (row.key_hash, row.pk) else { return Ok(ControlFlow::Continue(())) };
         let counts = plan.point.includes(row.cut_at, row.epoch, row.shard_id, &row.sequence);
@@ -134,86 +252,56 @@ impl Winners {
             // An earlier one may hold the image that a later row of its day leaves out.
             Way::Backward => row.cut_at <= plan.until,
         };
-        if hash < self.from || !in_time {
+        if hash < self.winners.from || !in_time {
             return Ok(ControlFlow::Continue(()));
         }
-        let mut position = (row.epoch, row.shard_rank, row.sequence);
+        let (part, digest) = if counts { (Part::Last, row.new_digest) } else { (Part::Next, row.old_digest) };
+        let mut order = Order::of(row.epoch, row.shard_rank, &row.sequence);
         if planted(Bug::SecondsDecideOrder) {
             let second = Sequence::parse(&row.cut_at.0.to_string()).unwrap_or(row.sequence);
-            position = (row.epoch, 0, second);
+            order = Order::of(row.epoch, 0, &second);
         }
-        let place = Place::of(file, row.row)?;
-        let found = Found { position, cut_at: row.cut_at, kind: row.kind, place };
-        let candidate = self.candidate(hash, pk, row.sk);
-        if counts {
-            if candidate.last.as_ref().is_none_or(|last| position > last.position) {
-                candidate.last = Some(found);
-            }
-        } else if let Some(next) = &mut candidate.next {
-            if position < next.position {
-                **next = found;
-            }
-        } else {
-            candidate.next = Some(Box::new(found));
-            self.bytes += NEXT_BYTES;
-        }
-        self.shed();
+        let mut found = Found::new(hash, part, row.kind, Place::of(self.file, row.row)?);
+        (found.order, found.cut_at, found.digest) = (order, row.cut_at, digest.map(u128::to_be_bytes));
+        self.take(found, (pk, row.sk))?;
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Takes a row of the base's segment number `file`; breaks likewise.
-    pub(super) fn base(&mut self, file: u32, row: &BaseKey<'_>) -> Result<ControlFlow<()>, SegmentError> {
+    /// Takes a row of the base; breaks likewise.
+    pub(super) fn base(&mut self, row: &BaseKey<'_>) -> Result<ControlFlow<()>, SegmentError> {
         if self.is_beyond(row.key_hash) {
             return Ok(ControlFlow::Break(()));
         }
-        if row.key_hash >= self.from {
-            let place = Place::of(file, row.row)?;
-            self.candidate(row.key_hash, row.pk, row.sk).base = Some(place);
-            self.shed();
+        if row.key_hash >= self.winners.from {
+            let mut found = Found::new(row.key_hash, Part::Base, ChangeKind::Insert, Place::of(self.file, row.row)?);
+            found.digest = Some(row.image_digest.to_be_bytes());
+            self.take(found, (row.pk, row.sk))?;
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    fn candidate(&mut self, hash: KeyHash, pk: &str, sk: Option<&str>) -> &mut Candidate {
-        let key = Key { hash, pk: pk.into(), sk: sk.map(Into::into) };
-        let bytes = cost(&key);
-        let held = &mut self.bytes;
-        self.keys.entry(key).or_insert_with(|| {
-            *held += bytes;
-            Candidate::default()
-        })
+    fn is_beyond(&self, hash: KeyHash) -> bool {
+        self.until.is_some_and(|until| hash >= until)
     }
 
-    /// Lets the keys with the greatest hashes go until the others fit. Keys of one hash stay together.
-    fn shed(&mut self) {
-        while self.bytes > self.most_bytes {
-            let (Some((first, _)), Some((last, _))) = (self.keys.first_key_value(), self.keys.last_key_value()) else {
-                return;
-            };
-            let (least, hash) = (first.hash, last.hash);
-            if least == hash {
-                return;
-            }
-            self.until = Some(hash);
-            while let Some(last) = self.keys.last_entry().filter(|last| last.key().hash == hash) {
-                let (key, candidate) = last.remove_entry();
-                self.bytes -= cost(&key) + candidate.next.map_or(0, |_| NEXT_BYTES);
-            }
+    fn take(&mut self, found: Found, key: (&str, Option<&str>)) -> Result<(), SegmentError> {
+        let full = self.run.len() >= GATHERED && self.run.last() != Some(found.hash);
+        if full || self.run.last().is_some_and(|last| lane(last) != lane(found.hash)) {
+            self.hand_over()?;
         }
+        self.run.push(found, key)
     }
 
-    /// Every key in order, with its verdict.
-    pub(super) fn decide(self) -> Stretch {
-        let mut stretch = Stretch { next: self.until, ..Stretch::default() };
-        stretch.winners.reserve_exact(self.keys.len());
-        for (key, candidate) in self.keys {
-            stretch.winners.extend(verdict(&self.plan, &candidate).map(|(lies, rests_on)| Winner {
-                key,
-                lies,
-                rests_on,
-            }));
-        }
-        stretch
+    fn hand_over(&mut self) -> Result<(), SegmentError> {
+        let run = std::mem::replace(&mut self.run, self.winners.run());
+        self.winners.add(run)?;
+        self.until = self.winners.until();
+        Ok(())
+    }
+
+    /// Hands the last ones over.
+    pub(super) fn end(mut self) -> Result<(), SegmentError> {
+        self.hand_over()
     }
 }
 
@@ -223,10 +311,6 @@ impl Key {
         let text = |text: Box<str>| Text::from(String::from(text));
         (text(self.pk), self.sk.map(text))
     }
-}
-
-fn cost(key: &Key) -> usize {
-    KEY_BYTES + key.pk.len() + key.sk.as_ref().map_or(0, |sk| sk.len())
 }
 
 /// A record that could not be decoded is a gap, and no change. If the log does not say so, the two disagree.
@@ -240,61 +324,66 @@ fn known_unknown(plan: &Plan, row: &Position<'_>) -> Result<(), SegmentError> {
     Ok(())
 }
 
-/// Where the item's image lies, and what that rests on; none for one that is not there.
-fn verdict(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
+/// A key's verdict: the row whose digest its image has, where that lies, and what it rests on.
+type Verdict<'a> = (&'a Found, Lies, (Second, Second));
+
+/// What the rows of one key say; none for an item that is not there.
+fn verdict<'a>(plan: &Plan, parts: &'a [Found]) -> Option<Verdict<'a>> {
+    let part = |wanted: Part| parts.iter().find(|found| found.part == wanted);
+    let (base, last, next) = (part(Part::Base), part(Part::Last), part(Part::Next));
     match plan.way {
-        Way::Forward => forward(plan, candidate),
-        Way::Backward => backward(plan, candidate),
+        Way::Forward => forward(plan, base, last),
+        Way::Backward => backward(plan, base, last, next),
     }
 }
 
 /// The last change, else the base.
-fn forward(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
-    let (lies, since) = match &candidate.last {
-        Some(last) => (after(last)?, last.cut_at),
-        None => (from_base(candidate)?, plan.base.fence),
-    };
-    Some((lies, (since, plan.point.horizon())))
+fn forward<'a>(plan: &Plan, base: Option<&'a Found>, last: Option<&'a Found>) -> Option<Verdict<'a>> {
+    let horizon = plan.point.horizon();
+    match last {
+        Some(last) => Some((last, after(last)?, (last.cut_at, horizon))),
+        None => base.map(|base| (base, Lies::Base(base.place), (plan.base.fence, horizon))),
+    }
 }
 
 /// The last change if nothing is unknown since; else the image before the next one; else the base after both. Behind
 /// the point nothing is unknown but what the caller goes past, or there would be no plan.
-fn backward(plan: &Plan, candidate: &Candidate) -> Option<(Lies, (Second, Second))> {
+fn backward<'a>(
+    plan: &Plan,
+    base: Option<&'a Found>,
+    last: Option<&'a Found>,
+    next: Option<&'a Found>,
+) -> Option<Verdict<'a>> {
     let horizon = plan.point.horizon();
     let clear = |unknown: &[Unknown], since: Second| unknown::meeting(unknown, since, horizon).next().is_none();
     let known_since = |last: &&Found| {
         let since = last.cut_at.plus(-1);
         last.cut_at > plan.after && clear(&plan.unknown, since) && clear(&plan.accepted, since)
     };
-    if let Some(last) = candidate.last.as_ref().filter(known_since) {
-        return Some((after(last)?, (last.cut_at, horizon)));
+    if let Some(last) = last.filter(known_since) {
+        return Some((last, after(last)?, (last.cut_at, horizon)));
     }
-    match &candidate.next {
+    match next {
         Some(next) if next.kind == ChangeKind::Insert => None,
         Some(next) => {
-            let lies = Lies::Old { of: next.place, before: day_before(plan, candidate, next) };
-            Some((lies, (horizon, next.cut_at)))
+            let lies = Lies::Old { of: next.place, before: day_before(plan, last, next) };
+            Some((next, lies, (horizon, next.cut_at)))
         }
-        None => Some((from_base(candidate)?, (horizon, plan.until))),
+        None => base.map(|base| (base, Lies::Base(base.place), (horizon, plan.until))),
     }
 }
 
 /// The row before `next` of the same key, if it lies in the same sealed day: positions that count stand before
 /// those that do not, so it is the last one that counts.
-fn day_before(plan: &Plan, candidate: &Candidate, next: &Found) -> Option<Place> {
+fn day_before(plan: &Plan, last: Option<&Found>, next: &Found) -> Option<Place> {
     let sealed_day = |place: Place| {
         let meta = plan.changes.get(usize::try_from(place.file).ok()?)?;
         meta.tier.is_sealed().then_some(&meta.dt)
     };
-    let last = candidate.last.as_ref()?;
     let day = sealed_day(next.place)?;
-    (sealed_day(last.place) == Some(day)).then_some(last.place)
+    last.filter(|last| sealed_day(last.place) == Some(day)).map(|last| last.place)
 }
 
 fn after(change: &Found) -> Option<Lies> {
     (change.kind != ChangeKind::Remove).then_some(Lies::New(change.place))
-}
-
-fn from_base(candidate: &Candidate) -> Option<Lies> {
-    candidate.base.map(Lies::Base)
 }

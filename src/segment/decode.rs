@@ -6,6 +6,7 @@
 //! committed ones.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
@@ -16,6 +17,7 @@ use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::ChunkReader;
 
 use super::schema::{self, Column};
 use super::{BaseRow, Footer, Row, SegmentError, Tier};
@@ -72,11 +74,11 @@ pub(super) fn damaged(why: impl Into<String>) -> SegmentError {
 }
 
 /// The footer, and a reader of the segment with the places of `columns` in it, whatever else the file holds.
-pub(super) fn begin(
-    bytes: Bytes,
+pub(super) fn begin<R: ChunkReader + 'static>(
+    bytes: R,
     columns: &[Column],
     options: ArrowReaderOptions,
-) -> Result<(Footer, ParquetRecordBatchReaderBuilder<Bytes>, Vec<usize>), SegmentError> {
+) -> Result<(Footer, ParquetRecordBatchReaderBuilder<R>, Vec<usize>), SegmentError> {
     // Types are Parquet's own: another writer may have added Arrow's view of them, or not.
     let options = options.with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
@@ -176,6 +178,7 @@ pub(super) fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row
     let new_digest = batch.column(16).as_fixed_size_binary();
     let old_digest = batch.column(17).as_fixed_size_binary();
     let mut shards: HashMap<&str, ShardId> = HashMap::new();
+    let day = Day::of(footer)?;
     for at in 0..batch.num_rows() {
         let cut = Micros(cut_at.value(at));
         let shard = shard_id.get(at).unwrap_or_default();
@@ -185,7 +188,7 @@ pub(super) fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row
             sk: sk.text(at),
             kind: kind.get(at).and_then(ChangeKind::from_word).ok_or_else(|| damaged("a row has an unknown kind"))?,
             changed_at: Micros(changed_at.value(at)),
-            cut_at: stored_cut(cut, footer)?,
+            cut_at: day.stored_cut(cut)?,
             epoch: epoch.value(at),
             shard_rank: rank.value(at),
             sequence: stored_sequence(sequence.get(at).unwrap_or_default())?,
@@ -205,12 +208,27 @@ pub(super) fn changes_of(batch: &RecordBatch, footer: &Footer, out: &mut Vec<Row
     Ok(())
 }
 
-pub(super) fn stored_cut(cut: Micros, footer: &Footer) -> Result<Second, SegmentError> {
-    let second = cut.second();
-    if second.micros() == cut && second.day() == footer.dt {
-        return Ok(second);
+/// The seconds of a segment's day, for the many rows that have to lie in it.
+#[derive(Debug, Clone)]
+pub(super) struct Day<'a> {
+    dt: &'a str,
+    seconds: Range<i64>,
+}
+
+impl<'a> Day<'a> {
+    pub(super) fn of(footer: &'a Footer) -> Result<Self, SegmentError> {
+        let begin = Second::parse(&format!("{}T00:00:00Z", footer.dt));
+        let begin = begin.ok_or_else(|| damaged(format!("{:?} is no day", footer.dt)))?;
+        Ok(Self { dt: &footer.dt, seconds: begin.0..begin.plus(86_400).0 })
     }
-    Err(damaged(format!("a cut_at is no whole second of the day {}", footer.dt)))
+
+    pub(super) fn stored_cut(&self, cut: Micros) -> Result<Second, SegmentError> {
+        let second = cut.second();
+        if second.micros() == cut && self.seconds.contains(&second.0) {
+            return Ok(second);
+        }
+        Err(damaged(format!("a cut_at is no whole second of the day {}", self.dt)))
+    }
 }
 
 pub(super) fn stored_sequence(text: &str) -> Result<Sequence, SegmentError> {

@@ -12,6 +12,7 @@ mod footer;
 mod meta;
 pub mod name;
 mod open;
+pub mod parts;
 mod row;
 pub mod schema;
 pub mod select;

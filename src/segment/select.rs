@@ -5,20 +5,19 @@
 //! they do not see every row whole, they cannot check the segment's digest of rows; the SHA-256 stands for it.
 //! They hold one page of each column that they read, and one batch.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array as _, RecordBatch, StringArray};
-use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelection, RowSelectionPolicy, RowSelector};
 use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::reader::ChunkReader;
 
-use super::decode::{self, damaged, fixed};
+use super::decode::{self, Day, damaged, fixed};
 use super::schema::{self, Column};
-use super::{BaseRow, Footer, Row, SegmentError, SegmentMeta};
+use super::{Footer, Row, SegmentError, SegmentMeta, Tier};
 use crate::change::{ChangeKind, KeyHash, Micros, Second, Sequence, ShardId};
 
 /// Rows that are unpacked at once where images are among the columns: an image may have a few MiB.
@@ -54,6 +53,34 @@ pub struct Position<'a> {
     pub shard_id: &'a ShardId,
     /// `eventID`, if it was asked for.
     pub event_id: Option<&'a str>,
+    /// The digest of the image after the change, if it was asked for.
+    pub new_digest: Option<u128>,
+    /// The digest of the image before it, likewise.
+    pub old_digest: Option<u128>,
+}
+
+/// What is asked for beside the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// No more.
+    Nothing,
+    /// `eventID`.
+    EventId,
+    /// The digest of the image after the change.
+    NewDigest,
+    /// Those of both images.
+    Digests,
+}
+
+impl Beside {
+    const fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Nothing => &[],
+            Self::EventId => &["event_id"],
+            Self::NewDigest => &["new_digest"],
+            Self::Digests => &["new_digest", "old_digest"],
+        }
+    }
 }
 
 /// An item of a base, without its image.
@@ -67,49 +94,59 @@ pub struct BaseKey<'a> {
     pub pk: &'a str,
     /// The sort key's text.
     pub sk: Option<&'a str>,
+    /// The digest of the image.
+    pub image_digest: u128,
 }
 
-/// Gives `take` the positions of a raw or sealed segment from row `from` on, with or without their event ids,
-/// until it breaks.
+/// Gives `take` the positions of a raw or sealed segment from row `from` on, with what is asked for beside, until
+/// it breaks.
 ///
 /// # Errors
 /// [`SegmentError::Damaged`] for what is no such segment, [`SegmentError::Newer`], and what `take` says.
 pub fn positions(
-    bytes: Bytes,
+    bytes: impl ChunkReader + 'static,
     meta: &SegmentMeta,
     from: usize,
-    event_ids: bool,
+    beside: Beside,
     mut take: impl FnMut(&Position<'_>) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
-    let names: Vec<&str> = POSITION.into_iter().chain(event_ids.then_some("event_id")).collect();
+    let names: Vec<&str> = POSITION.into_iter().chain(beside.columns().iter().copied()).collect();
     let (footer, batches) = narrow(bytes, meta, &schema::CHANGES, &names, from)?;
-    let (mut row, mut before) = (from, None);
+    let (mut row, mut before, day) = (from, None, Day::of(&footer)?);
     for batch in batches {
         let batch = batch?;
         let rows = batch.num_rows();
         let keys = Keys::of(&batch)?;
         let (kind, sequence, shard) = (texts(&batch, 3)?, texts(&batch, 7)?, texts(&batch, 8)?);
-        let event_id = if event_ids { Some(texts(&batch, 9)?) } else { None };
+        let event_id = if beside == Beside::EventId { Some(texts(&batch, 9)?) } else { None };
+        let digests = match beside {
+            Beside::Nothing | Beside::EventId => [None, None],
+            Beside::NewDigest => [Some(batch.column(9)), None],
+            Beside::Digests => [Some(batch.column(9)), Some(batch.column(10))],
+        };
+        let [new_digest, old_digest] = digests.map(|column| column.map(|column| column.as_fixed_size_binary()));
+        let digest = |column: Option<_>, at: usize| fixed(column?, at).map(u128::from_be_bytes);
         let cut_at = batch.column(4).as_primitive::<TimestampMicrosecondType>();
         let (epoch, rank) =
             (batch.column(5).as_primitive::<UInt32Type>(), batch.column(6).as_primitive::<UInt32Type>());
-        let mut shards: HashMap<&str, ShardId> = HashMap::new();
+        let mut shards = Shards::default();
         for at in 0..rows {
             let key_hash = keys.hash(at);
             in_order(&mut before, key_hash)?;
-            let shard = shard.value(at);
             let position = Position {
                 row: row + at,
                 key_hash,
                 pk: get(keys.pk, at),
                 sk: get(keys.sk, at),
                 kind: ChangeKind::from_word(kind.value(at)).ok_or_else(|| damaged("a row has an unknown kind"))?,
-                cut_at: decode::stored_cut(Micros(cut_at.value(at)), &footer)?,
+                cut_at: day.stored_cut(Micros(cut_at.value(at)))?,
                 epoch: epoch.value(at),
                 shard_rank: rank.value(at),
                 sequence: decode::stored_sequence(sequence.value(at))?,
-                shard_id: shards.entry(shard).or_insert_with(|| ShardId::new(shard)),
+                shard_id: shards.of(shard.value(at)),
                 event_id: event_id.and_then(|ids| get(ids, at)),
+                new_digest: digest(new_digest, at),
+                old_digest: digest(old_digest, at),
             };
             if take(&position)?.is_break() {
                 return Ok(());
@@ -125,20 +162,22 @@ pub fn positions(
 /// # Errors
 /// As [`positions`].
 pub fn base_keys(
-    bytes: Bytes,
+    bytes: impl ChunkReader + 'static,
     meta: &SegmentMeta,
     from: usize,
     mut take: impl FnMut(&BaseKey<'_>) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
-    let (_, batches) = narrow(bytes, meta, &schema::BASE, &POSITION[..3], from)?;
+    let (_, batches) = narrow(bytes, meta, &schema::BASE, &["key_hash", "pk", "sk", "image_digest"], from)?;
     let (mut row, mut before) = (from, None);
     for batch in batches {
         let batch = batch?;
-        let keys = Keys::of(&batch)?;
+        let (keys, digests) = (Keys::of(&batch)?, batch.column(3).as_fixed_size_binary());
         for at in 0..batch.num_rows() {
-            let key_hash = keys.hash(at).ok_or_else(|| damaged("a row has no key"))?;
+            let lacks = || damaged("a row has no key, or no digest of its image");
+            let key_hash = keys.hash(at).ok_or_else(lacks)?;
             in_order(&mut before, Some(key_hash))?;
-            let key = BaseKey { row: row + at, key_hash, pk: keys.pk.value(at), sk: get(keys.sk, at) };
+            let image_digest = fixed(digests, at).map(u128::from_be_bytes).ok_or_else(lacks)?;
+            let key = BaseKey { row: row + at, key_hash, pk: keys.pk.value(at), sk: get(keys.sk, at), image_digest };
             if take(&key)?.is_break() {
                 return Ok(());
             }
@@ -154,57 +193,87 @@ pub fn base_keys(
 /// # Errors
 /// As [`positions`]; a row that is not there is damage.
 pub fn changes(
-    bytes: Bytes,
+    bytes: impl ChunkReader + 'static,
     meta: &SegmentMeta,
     rows: &[usize],
-    take: impl FnMut(usize, Row) -> Result<ControlFlow<()>, SegmentError>,
+    mut take: impl FnMut(usize, Row) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
-    wide(bytes, meta, &schema::CHANGES, rows, decode::changes_of, take)
-}
-
-/// The same of a base segment.
-///
-/// # Errors
-/// As [`changes`].
-pub fn base(
-    bytes: Bytes,
-    meta: &SegmentMeta,
-    rows: &[usize],
-    take: impl FnMut(usize, BaseRow) -> Result<ControlFlow<()>, SegmentError>,
-) -> Result<(), SegmentError> {
-    let unpack = |batch: &RecordBatch, _: &Footer, out: &mut Vec<BaseRow>| decode::base_of(batch, out);
-    wide(bytes, meta, &schema::BASE, rows, unpack, take)
-}
-
-/// All columns of the rows at `rows`.
-fn wide<R>(
-    bytes: Bytes,
-    meta: &SegmentMeta,
-    columns: &[Column],
-    rows: &[usize],
-    unpack: impl Fn(&RecordBatch, &Footer, &mut Vec<R>) -> Result<(), SegmentError>,
-    mut take: impl FnMut(usize, R) -> Result<ControlFlow<()>, SegmentError>,
-) -> Result<(), SegmentError> {
-    let (footer, batches) = chosen(bytes, meta, columns, None, selected(rows), WIDE_ROWS)?;
+    let (footer, batches) = chosen(bytes, meta, &schema::CHANGES, None, selected(rows), WIDE_ROWS)?;
     let mut numbers = rows.iter();
     for batch in batches {
         let mut unpacked = Vec::with_capacity(WIDE_ROWS);
-        unpack(&batch?, &footer, &mut unpacked)?;
+        decode::changes_of(&batch?, &footer, &mut unpacked)?;
         for (row, number) in unpacked.into_iter().zip(numbers.by_ref()) {
             if take(*number, row)?.is_break() {
                 return Ok(());
             }
         }
     }
-    if numbers.next().is_some() {
-        return Err(damaged("it has fewer rows than it had"));
+    all_there(numbers.next())
+}
+
+/// Gives `take` the hashes of some rows of a raw or sealed segment, each with its row's number, until it breaks.
+///
+/// # Errors
+/// As [`positions`].
+pub fn hashes(
+    bytes: impl ChunkReader + 'static,
+    meta: &SegmentMeta,
+    rows: Range<usize>,
+    mut take: impl FnMut(usize, Option<KeyHash>) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let selection = vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())];
+    let (_, batches) = chosen(bytes, meta, &schema::CHANGES, Some(&["key_hash"]), selection.into(), NARROW_ROWS)?;
+    let (mut numbers, mut before) = (rows, None);
+    for batch in batches {
+        let batch = batch?;
+        let hashes = batch.column(0).as_fixed_size_binary();
+        for (at, number) in (0..batch.num_rows()).zip(numbers.by_ref()) {
+            let hash = fixed(hashes, at).map(KeyHash);
+            in_order(&mut before, hash)?;
+            if take(number, hash)?.is_break() {
+                return Ok(());
+            }
+        }
     }
     Ok(())
 }
 
+/// Gives `take` the new images of a raw or sealed segment, or the images of a base, that stand at `rows` (ascending),
+/// each with its row's number, until it breaks. No other column is read.
+///
+/// # Errors
+/// As [`changes`].
+pub fn images(
+    bytes: impl ChunkReader + 'static,
+    meta: &SegmentMeta,
+    rows: &[usize],
+    mut take: impl FnMut(usize, Option<&str>) -> Result<ControlFlow<()>, SegmentError>,
+) -> Result<(), SegmentError> {
+    let (columns, name): (&[Column], _) =
+        if meta.tier == Tier::Base { (&schema::BASE, "image") } else { (&schema::CHANGES, "new_image") };
+    let name = [name];
+    let (_, batches) = chosen(bytes, meta, columns, Some(&name), selected(rows), WIDE_ROWS)?;
+    let mut numbers = rows.iter();
+    for batch in batches {
+        let batch = batch?;
+        let images = texts(&batch, 0)?;
+        for (at, number) in (0..batch.num_rows()).zip(numbers.by_ref()) {
+            if take(*number, get(images, at))?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+    all_there(numbers.next())
+}
+
+fn all_there(not_found: Option<&usize>) -> Result<(), SegmentError> {
+    not_found.map_or(Ok(()), |_| Err(damaged("it has fewer rows than it had")))
+}
+
 /// Some columns of the rows from `from` on.
 fn narrow(
-    bytes: Bytes,
+    bytes: impl ChunkReader + 'static,
     meta: &SegmentMeta,
     columns: &[Column],
     names: &[&str],
@@ -216,13 +285,13 @@ fn narrow(
 }
 
 fn chosen(
-    bytes: Bytes,
+    bytes: impl ChunkReader + 'static,
     meta: &SegmentMeta,
     columns: &[Column],
     names: Option<&[&str]>,
     rows: RowSelection,
     at_once: usize,
-) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>> + use<>), SegmentError> {
+) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>>), SegmentError> {
     let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
     let wanted = |column: &&Column| names.is_none_or(|names| names.contains(&column.name));
     let wanted: Vec<Column> = columns.iter().filter(wanted).copied().collect();
@@ -256,6 +325,25 @@ fn selected(rows: &[usize]) -> RowSelection {
         next = row + 1;
     }
     selectors.into()
+}
+
+/// The shards of a batch: few, and mostly the one of the row before.
+#[derive(Default)]
+struct Shards<'a> {
+    known: Vec<(&'a str, ShardId)>,
+    last: usize,
+}
+
+impl<'a> Shards<'a> {
+    fn of(&mut self, text: &'a str) -> &ShardId {
+        if self.known.get(self.last).is_none_or(|(known, _)| *known != text) {
+            self.last = self.known.iter().position(|(known, _)| *known == text).unwrap_or_else(|| {
+                self.known.push((text, ShardId::new(text)));
+                self.known.len() - 1
+            });
+        }
+        &self.known[self.last].1
+    }
 }
 
 /// The key columns, which stand first in both kinds of segment.

@@ -24,7 +24,7 @@ use crate::change::{
     ShardId, Stamped, Text, arbitrary, image,
 };
 
-const NOON: Second = Second(1_795_348_800);
+pub(super) const NOON: Second = Second(1_795_348_800);
 
 fn facts() -> Facts {
     Facts {
@@ -36,11 +36,11 @@ fn facts() -> Facts {
     }
 }
 
-fn key(text: &str) -> ItemKey {
+pub(super) fn key(text: &str) -> ItemKey {
     ItemKey { pk: KeyValue { kind: KeyType::S, text: Text::from(text) }, sk: None }
 }
 
-fn stamped(at: Second, pk: &str, sequence: u64, new: Option<&str>, old: Option<&str>) -> Stamped {
+pub(super) fn stamped(at: Second, pk: &str, sequence: u64, new: Option<&str>, old: Option<&str>) -> Stamped {
     let kind = match (new, old) {
         (Some(_), Some(_)) => ChangeKind::Modify,
         (Some(_), None) => ChangeKind::Insert,
@@ -72,7 +72,7 @@ fn unknown(at: Second, sequence: u64) -> Stamped {
     row
 }
 
-fn one(rows: Vec<Stamped>) -> Encoded {
+pub(super) fn one(rows: Vec<Stamped>) -> Encoded {
     let mut days = encode::changes(rows, &facts()).unwrap();
     assert_eq!(days.len(), 1);
     days.pop().unwrap()
@@ -445,7 +445,7 @@ fn pages_without_a_wanted_row_are_not_unpacked() {
 
     let mut seen = 0;
     let every_image_spoilt = pages.iter().fold(encoded.bytes.clone(), |bytes, page| spoilt(&bytes, &page.1));
-    select::positions(every_image_spoilt, &meta, 7, true, |position| {
+    select::positions(every_image_spoilt, &meta, 7, select::Beside::EventId, |position| {
         let row = &expected[position.row];
         assert_eq!((position.row, position.key_hash, position.kind), (7 + seen, row.key_hash, row.kind));
         assert_eq!((position.pk, position.sk), (row.pk.as_ref().map(Text::as_str), None));
@@ -472,14 +472,14 @@ fn parts_of_a_base_are_the_rows_of_the_base() {
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
-    select::base(encoded.bytes, &meta, &[3, 4, 49], |at, row| {
-        found.push((at, row));
+    select::images(encoded.bytes, &meta, &[3, 4, 49], |at, image| {
+        found.push((at, image.unwrap().to_owned()));
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
     let of = |at: usize| (at, expected[at].key_hash, expected[at].pk.as_str().to_owned());
     assert_eq!(keys, (10..50).map(of).collect::<Vec<_>>());
-    assert_eq!(found, [3, 4, 49].map(|at| (at, expected[at].clone())));
+    assert_eq!(found, [3, 4, 49].map(|at| (at, expected[at].image.as_str().to_owned())));
 }
 
 proptest! {

@@ -262,8 +262,8 @@ async fn objects_are_read_as_often_as_keys_and_images_demand_and_not_oftener() {
     assert_eq!(archive.at(at, none_kept).await.unwrap(), whole);
     let reads = archive.store.take().reads;
     assert!((22..=42).contains(&reads), "once for the winners, once for their images: {reads}");
-    // 300 keys of some 300 bytes each, and as many images.
-    let five_stretches = Bounds { keys: 300 * 300 / 5, images: 1 << 20, kept: 0 };
+    // 300 keys of some 100 bytes each, and as many images.
+    let five_stretches = Bounds { keys: 300 * 100 / 5, images: 1 << 20, kept: 0, reading: 1 << 20 };
     assert_eq!(archive.at(at, five_stretches).await.unwrap(), whole);
     let reads = archive.store.take().reads;
     assert!((21 * 4..=42 * 8).contains(&reads), "{reads}");

@@ -1,0 +1,154 @@
+//! `tailrace diff`: what differs between the table at one time and at another.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use super::Context;
+use super::archive::{Archive, Opened};
+use super::fields::{Changes, unreadable};
+use super::gaps::{named, one};
+use crate::change::image::ImageError;
+use crate::failure::{Exit, Failure};
+use crate::manifest::{Segments, Unknown};
+use crate::platform::clock;
+use crate::replay::{self, Asked, Bounds, Difference, Differences, Options, Plan, Point, ReplayError};
+
+/// What each of the two images may hold, in bytes.
+const MEMORY: usize = 192 << 20;
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The table
+    #[arg(long = "table", short = 't', value_name = "TABLE", env = "TAILRACE_TABLE")]
+    table: String,
+    /// The table at the end of this second
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    from: String,
+    /// Against the table at the end of this second, or `latest`
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    to: String,
+    /// Go past this gap (see `tailrace gaps`): changes in it may be missing from either side. May be given several times
+    #[arg(long = "accept-gap", value_name = "ID")]
+    accept_gap: Vec<String>,
+}
+
+pub(super) async fn run(context: &Context, args: &Diff) -> Result<(), Failure> {
+    let (from, to) = (asked("--from", &args.from)?, asked("--to", &args.to)?);
+    let archive = context.archive().await?;
+    let mut timeline = one(&archive, &args.table).await?;
+    let place = timeline.place(&archive);
+    timeline.load_all(&place).await?;
+    let before = plan(&archive, &mut timeline, args, &from, &place).await?;
+    let after = plan(&archive, &mut timeline, args, &to, &place).await?;
+    let mut done = Done::of(&timeline.table.to_string(), &before, &after);
+    let spoilt: Mutex<Option<ImageError>> = Mutex::default();
+    let mut each = |difference: &Difference| match Shown::of(difference) {
+        Ok(shown) => context.out.result("difference", &shown),
+        Err(error) => drop(spoilt.lock().unwrap_or_else(PoisonError::into_inner).replace(error)),
+    };
+    let (segments, bounds) = (segments(&archive, &timeline), Bounds::of(MEMORY));
+    let (log, manifest) = (&timeline.log, &timeline.manifest);
+    let comparing = Box::pin(replay::diff(log, manifest, &segments, (before, after), bounds, &mut each));
+    let compared = context.stop.unless_stopped(comparing).await;
+    let stopped = || context.stop.stopped("stopped before everything was compared", &args.table);
+    done.counts = compared.ok_or_else(stopped)?.map_err(|error| error.to_failure(&place))?;
+    if let Some(error) = spoilt.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(unreadable(&error, &place));
+    }
+    context.out.summary(&done);
+    Ok(())
+}
+
+fn asked(option: &str, text: &str) -> Result<Asked, Failure> {
+    Asked::at(text, clock::wall(), &TimeZone::system()).map_err(|error| {
+        let next = format!("e.g. {option} 2026-11-22T14:03:00Z, or {option} '10m ago'");
+        Failure::new(Exit::Usage, error.to_string(), option, next)
+    })
+}
+
+fn segments(archive: &Archive, timeline: &Opened) -> Segments {
+    Segments::new(Arc::clone(&archive.store), timeline.table.folder())
+}
+
+async fn plan(
+    archive: &Archive,
+    timeline: &mut Opened,
+    args: &Diff,
+    asked: &Asked,
+    place: &str,
+) -> Result<Plan, Failure> {
+    let accepted = named(&timeline.manifest, &args.accept_gap, "--accept-gap", place)?;
+    let options = Options { accepted: accepted.into_iter().map(|gap| gap.id).collect(), ..Options::default() };
+    let segments = segments(archive, timeline);
+    let point = replay::locate(asked, &timeline.log, &mut timeline.manifest, &segments).await;
+    let planned = point.and_then(|point| replay::plan(&timeline.manifest, point, &options).map_err(ReplayError::from));
+    planned.map_err(|error| error.to_failure(place))
+}
+
+/// An item that differs, as it is printed.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    change: &'static str,
+    pk: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sk: Option<&'a str>,
+    changes: Changes<'a>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(difference: &'a Difference) -> Result<Self, ImageError> {
+        let (before, after) = (difference.before.as_ref(), difference.after.as_ref());
+        let change = match (before, after) {
+            (None, _) => "added",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let (pk, sk) = (difference.pk.as_str(), difference.sk.as_ref().map(|sk| sk.as_str()));
+        Ok(Self { change, pk, sk, changes: Changes::between(before, after)? })
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.change, self.pk)?;
+        self.sk.map_or(Ok(()), |sk| write!(f, " {sk:?}"))?;
+        self.changes.fmt(f)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Done {
+    table: String,
+    from: Point,
+    to: Point,
+    #[serde(flatten)]
+    counts: Differences,
+    /// What was gone past on either side.
+    accepted_gaps: Vec<Unknown>,
+}
+
+impl Done {
+    fn of(table: &str, before: &Plan, after: &Plan) -> Self {
+        let mut accepted_gaps = before.accepted.clone();
+        accepted_gaps.extend(after.accepted.iter().filter(|gap| !before.accepted.contains(gap)).cloned());
+        let (from, to) = (before.point.clone(), after.point.clone());
+        Self { table: table.to_owned(), from, to, counts: Differences::default(), accepted_gaps }
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Differences { added, removed, changed, same } = self.counts;
+        write!(
+            f,
+            "from {} to {}: {added} added, {removed} removed, {changed} changed, {same} the same",
+            self.from, self.to
+        )?;
+        self.accepted_gaps.iter().try_for_each(|gap| write!(f, "\nnot exact: it goes past {gap}"))
+    }
+}
