@@ -6,10 +6,12 @@
 mod arguments;
 mod credentials;
 mod damage;
+mod diffs;
 mod doctor;
 mod exports;
 mod fleet;
 mod gaps;
+mod history;
 mod kills;
 mod live;
 mod outage;

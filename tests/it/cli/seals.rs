@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use tailrace::change::Second;
+use tailrace::platform::ids::Ids;
 
 use super::*;
 use crate::support::streams_server::StreamsServer;
 use crate::support::world::CREATED;
 
 /// Three days of changes with a snapshot on the first and one on the last.
-async fn of_three_days(seed: u64) -> (Shell, World) {
+pub(super) async fn of_three_days(seed: u64) -> (Shell, World) {
     let (shell, mut world) = Shell::with_world(seed).await;
     for day in 1..=3 {
         world.now = CREATED.plus(day * 86_400 + 600);
@@ -66,6 +67,39 @@ async fn sealing_changes_no_answer_and_later_ones_read_less() {
     assert!(read_after < read_before, "{read_after} rows after sealing, {read_before} before");
     let again = shell.run(&["seal", "--table", "orders"]).await;
     assert!(again.is(0).out.contains("every day that is over is sealed, up to 2026-11-24"), "{again}");
+}
+
+#[tokio::test]
+async fn a_sealer_that_is_killed_at_any_moment_leaves_days_that_the_next_one_seals() {
+    let (shell, world) = of_three_days(66).await;
+    let (before, draw, mut killed) = (images(&shell, &world).await, Ids::seeded(66), 0);
+    for _ in 0..25 {
+        let sealing = shell.start(&["seal", "--table", "orders"]);
+        clock::sleep(Duration::from_millis(draw.below(80))).await;
+        sealing.signal("KILL");
+        killed += u32::from(sealing.end().await.code.is_none());
+    }
+    assert!(killed > 5, "{killed} were killed before their end");
+    shell.run(&["seal", "--table", "orders"]).await.is(0);
+    shell.run(&["verify"]).await.is(0);
+    assert_eq!(images(&shell, &world).await, before);
+    let again = shell.run(&["seal", "--table", "orders"]).await;
+    assert!(again.is(0).out.contains("every day that is over is sealed, up to 2026-11-24"), "{again}");
+}
+
+/// Leaves an archive with every tier in the folder that `TAILRACE_KEEP` names.
+#[tokio::test]
+#[ignore = "for readers that are not of this crate, see .ci/run"]
+async fn campaign_archive_of_every_tier() {
+    let (shell, world) = of_three_days(67).await;
+    shell.run(&["seal", "--table", "orders"]).await.is(0);
+    for (day, second) in [(1, 640), (3, 620)] {
+        let at = CREATED.plus(day * 86_400 + second).min(world.manifest.closed_through.unwrap()).to_string();
+        shell.run(&["base", "--table", "orders", "--at", &at]).await.is(0);
+    }
+    let to = std::env::var("TAILRACE_KEEP").unwrap();
+    let copied = Command::new("cp").arg("-r").arg(shell.path("archive")).arg(to).status().unwrap();
+    assert!(copied.success());
 }
 
 #[tokio::test]
