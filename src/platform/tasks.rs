@@ -9,6 +9,9 @@ use tokio::task::{JoinError, JoinHandle};
 #[error("a task was interrupted: {0}")]
 pub struct Interrupted(#[from] JoinError);
 
+/// Objects for each processor.
+const AT_ONCE: usize = 4;
+
 /// Runs `work` beside the caller. Dropping the handle does not stop it.
 pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(work)
@@ -23,12 +26,13 @@ pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     }
 }
 
-/// How many pieces of work pay at once: one for each processor, and one where there is only one thread.
+/// How many objects are fetched and worked on at once: some for each processor, as each is also waited for; one where
+/// there is only one thread.
 #[must_use]
 pub fn width() -> usize {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => 1,
-        _ => std::thread::available_parallelism().map_or(1, usize::from),
+        _ => AT_ONCE * std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
 
