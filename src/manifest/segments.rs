@@ -185,10 +185,10 @@ impl Segments {
             let (ask, asked) = (ask.clone(), parts.clone());
             let lacks = match unpacked(meta, move || ask(&asked)).await? {
                 Answer::Is(answer) => return Ok(answer),
+                Answer::Lacks(_) if meta.bytes <= WHOLE_BYTES => std::iter::once(0..meta.bytes).collect(),
+                Answer::Lacks(lacks) if known.is_some() => lacks.iter().map(|range| blocks(meta, range)).collect(),
                 Answer::Lacks(lacks) => lacks,
             };
-            let lacks: Vec<Range<u64>> =
-                lacks.into_iter().map(|range| known.map_or(range.clone(), |_| blocks(meta, &range))).collect();
             let mut fetching: Vec<BoxFuture<'_, _>> = Vec::with_capacity(lacks.len());
             for range in &lacks {
                 fetching.push(self.range(meta, range).boxed());
