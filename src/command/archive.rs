@@ -8,7 +8,7 @@ use super::Context;
 use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
-use crate::manifest::{Blocked, Log, LogError, Manifest};
+use crate::manifest::{Blocked, Log, LogError, Manifest, Segments};
 use crate::platform::{aws, ids::Ids, telemetry};
 use crate::segment::Facts;
 use crate::shard::table::TableFacts;
@@ -120,6 +120,11 @@ impl Opened {
     /// The timeline and its archive, for messages.
     pub(super) fn place(&self, archive: &Archive) -> String {
         format!("{} in {}", self.table, archive.location())
+    }
+
+    /// Its segments.
+    pub(super) fn segments(&self, archive: &Archive) -> Segments {
+        Segments::new(Arc::clone(&archive.store), self.table.folder())
     }
 
     /// What the segments of the table say in their footers, from its log alone.

@@ -1,21 +1,19 @@
 //! `tailrace diff`: what differs between the table at one time and at another.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::Context;
 use super::archive::{Archive, Opened};
 use super::fields::{Changes, unreadable};
 use super::gaps::{named, one};
+use super::moment::asked_at;
 use crate::change::image::ImageError;
-use crate::failure::{Exit, Failure};
-use crate::manifest::{Segments, Unknown};
-use crate::platform::clock;
-use crate::replay::{self, Asked, Bounds, Difference, Differences, Options, Plan, Point, ReplayError};
+use crate::failure::Failure;
+use crate::manifest::Unknown;
+use crate::replay::{self, Asked, Bounds, Difference, Differences, Options, Plan, Point};
 
 /// What each of the two images may hold, in bytes.
 const MEMORY: usize = 192 << 20;
@@ -38,7 +36,7 @@ pub struct Diff {
 }
 
 pub(super) async fn run(context: &Context, args: &Diff) -> Result<(), Failure> {
-    let (from, to) = (asked("--from", &args.from)?, asked("--to", &args.to)?);
+    let (from, to) = (asked_at("--from", &args.from)?, asked_at("--to", &args.to)?);
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
     let place = timeline.place(&archive);
@@ -46,33 +44,22 @@ pub(super) async fn run(context: &Context, args: &Diff) -> Result<(), Failure> {
     let before = plan(&archive, &mut timeline, args, &from, &place).await?;
     let after = plan(&archive, &mut timeline, args, &to, &place).await?;
     let mut done = Done::of(&timeline.table.to_string(), &before, &after);
-    let spoilt: Mutex<Option<ImageError>> = Mutex::default();
+    let mut spoilt: Option<ImageError> = None;
     let mut each = |difference: &Difference| match Shown::of(difference) {
         Ok(shown) => context.out.result("difference", &shown),
-        Err(error) => drop(spoilt.lock().unwrap_or_else(PoisonError::into_inner).replace(error)),
+        Err(error) => spoilt = Some(error),
     };
-    let (segments, bounds) = (segments(&archive, &timeline), Bounds::of(MEMORY));
+    let (segments, bounds) = (timeline.segments(&archive), Bounds::of(MEMORY));
     let (log, manifest) = (&timeline.log, &timeline.manifest);
     let comparing = Box::pin(replay::diff(log, manifest, &segments, (before, after), bounds, &mut each));
     let compared = context.stop.unless_stopped(comparing).await;
     let stopped = || context.stop.stopped("stopped before everything was compared", &args.table);
     done.counts = compared.ok_or_else(stopped)?.map_err(|error| error.to_failure(&place))?;
-    if let Some(error) = spoilt.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = spoilt {
         return Err(unreadable(&error, &place));
     }
     context.out.summary(&done);
     Ok(())
-}
-
-fn asked(option: &str, text: &str) -> Result<Asked, Failure> {
-    Asked::at(text, clock::wall(), &TimeZone::system()).map_err(|error| {
-        let next = format!("e.g. {option} 2026-11-22T14:03:00Z, or {option} '10m ago'");
-        Failure::new(Exit::Usage, error.to_string(), option, next)
-    })
-}
-
-fn segments(archive: &Archive, timeline: &Opened) -> Segments {
-    Segments::new(Arc::clone(&archive.store), timeline.table.folder())
 }
 
 async fn plan(
@@ -84,9 +71,8 @@ async fn plan(
 ) -> Result<Plan, Failure> {
     let accepted = named(&timeline.manifest, &args.accept_gap, "--accept-gap", place)?;
     let options = Options { accepted: accepted.into_iter().map(|gap| gap.id).collect(), ..Options::default() };
-    let segments = segments(archive, timeline);
-    let point = replay::locate(asked, &timeline.log, &mut timeline.manifest, &segments).await;
-    let planned = point.and_then(|point| replay::plan(&timeline.manifest, point, &options).map_err(ReplayError::from));
+    let segments = timeline.segments(archive);
+    let planned = replay::planned(asked, &timeline.log, &mut timeline.manifest, &segments, &options).await;
     planned.map_err(|error| error.to_failure(place))
 }
 

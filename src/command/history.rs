@@ -1,29 +1,27 @@
 //! `tailrace history`: every version of one item, and what each change did.
 
 use std::fmt;
-use std::sync::Arc;
 
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Context;
 use super::fields::{Changes, raw, unreadable};
 use super::gaps::one;
+use super::moment;
 use crate::change::image::ImageError;
 use crate::change::{ItemKey, KeySchema, KeyType, KeyValue, Second};
 use crate::failure::{Exit, Failure};
-use crate::manifest::{BaseKind, Manifest, Segments, Unknown, unknown};
-use crate::platform::clock;
+use crate::manifest::{BaseKind, Manifest, Unknown, unknown};
 use crate::replay::history::Version;
-use crate::replay::point::time;
 use crate::replay::{self, ReplayError};
 
 /// Before all changes.
 const FIRST: Second = Second(0);
 /// Behind all changes: the last second that has a date.
 const LAST: Second = Second(253_402_207_200);
+
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct History {
@@ -51,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &History) -> Result<(), Failure
     let place = timeline.place(&archive);
     timeline.load_all(&place).await?;
     let key = args.key(&timeline.manifest, &place)?;
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
+    let segments = timeline.segments(&archive);
     let reading = Box::pin(replay::history(&timeline.manifest, &segments, &key, (from, to)));
     let read = context.stop.unless_stopped(reading).await;
     let stopped = || context.stop.stopped("stopped before everything was read", &args.table);
@@ -65,11 +63,8 @@ pub(super) async fn run(context: &Context, args: &History) -> Result<(), Failure
 
 impl History {
     fn range(&self) -> Result<(Second, Second), Failure> {
-        let read = |option: &str, text: &Option<String>| {
-            let at = text.as_deref().map(|text| time(text, clock::wall(), &TimeZone::system())).transpose();
-            let next = format!("e.g. {option} 2026-11-22T14:03:00Z, or {option} '10m ago'");
-            at.map_err(|error| Failure::new(Exit::Usage, error.to_string(), option, next))
-        };
+        let read =
+            |option: &str, text: &Option<String>| text.as_deref().map(|text| moment::second(option, text)).transpose();
         let from = read("--from", &self.from)?.unwrap_or(FIRST);
         let to = read("--to", &self.to)?.unwrap_or(LAST);
         if from > to {
@@ -104,7 +99,7 @@ impl History {
                 return Err(usage("the table has no sort key".to_owned(), "--sk", "leave out --sk"));
             }
         };
-        let pk = keys.first().map_or(Ok(KeyType::S), |key| Ok::<_, Failure>(key.kind))?;
+        let pk = keys.first().map_or(KeyType::S, |key| key.kind);
         Ok(ItemKey { pk: value("--pk", pk, &self.pk)?, sk })
     }
 }

@@ -18,6 +18,7 @@ mod history;
 mod init;
 mod list;
 mod live;
+mod moment;
 pub mod output;
 pub mod refusal;
 mod replay;

@@ -3,7 +3,6 @@
 mod report;
 mod shown;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -20,7 +19,6 @@ use crate::config::ReplayConfig;
 use crate::config::file::nearest;
 use crate::config::raw::ReplayOptions;
 use crate::failure::{Exit, Failure};
-use crate::manifest::Segments;
 use crate::platform::clock;
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::sink::{
@@ -80,7 +78,7 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &plan, &destination, config).await?;
     let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
-    let (place, segments) = (timeline.place(&archive), segments(&archive, &timeline));
+    let (place, segments) = (timeline.place(&archive), timeline.segments(&archive));
     let bar = context.out.progress(STEPS, "items");
     let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
     let running =
@@ -121,10 +119,6 @@ fn with_left_behind(failure: Failure, left: Option<LeftBehind>) -> Failure {
     let Some(left) = left else { return failure };
     let what = format!("{}; {}", failure.what, left.what);
     Failure { what, next: format!("{}; {}", failure.next, left.next), ..failure }
-}
-
-fn segments(archive: &Archive, timeline: &Opened) -> Segments {
-    Segments::new(Arc::clone(&archive.store), timeline.table.folder())
 }
 
 impl Replay {
@@ -211,15 +205,13 @@ async fn plan(
     asked: &Asked,
     place: &str,
 ) -> Result<Plan, Failure> {
-    let segments = segments(archive, timeline);
+    let segments = timeline.segments(archive);
     let accepted = gaps::named(&timeline.manifest, &args.accept_gap, "--accept-gap", place)?;
     let options = Options { proven: args.proven, accepted: accepted.into_iter().map(|gap| gap.id).collect() };
     let mut told = false;
     loop {
         timeline.load_all(&archive.location()).await?;
-        let point = replay::locate(asked, &timeline.log, &mut timeline.manifest, &segments).await;
-        let planned =
-            point.and_then(|point| replay::plan(&timeline.manifest, point, &options).map_err(ReplayError::from));
+        let planned = replay::planned(asked, &timeline.log, &mut timeline.manifest, &segments, &options).await;
         match planned {
             Err(ReplayError::Refused(Refusal::NotCovered { ref over, .. })) => match timeline.cut_short() {
                 Some(cut_short) => return Err(cut_short),

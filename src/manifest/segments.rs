@@ -146,10 +146,8 @@ impl Segments {
     /// # Errors
     /// [`ReadError`].
     pub async fn of_key(&self, meta: &SegmentMeta, hash: KeyHash) -> Result<Vec<Row>, ReadError> {
-        let parts = Parts::new(meta);
-        if meta.bytes <= WHOLE_BYTES {
-            parts.add(0, self.proven(meta).await?);
-        }
+        let small = meta.bytes <= WHOLE_BYTES;
+        let parts = if small { Parts::whole(meta, self.proven(meta).await?) } else { Parts::new(meta) };
         let owned = meta.clone();
         self.asked(meta, &parts, None, move |parts: &Parts| parts::of_key(parts, &owned, hash)).await
     }
@@ -165,9 +163,7 @@ impl Segments {
             Ok(()) => Ok(parts),
             // As a whole it may be found where it stands no longer.
             Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
-                let parts = Parts::new(meta);
-                parts.add(0, self.proven(meta).await?);
-                Ok(parts)
+                Ok(Parts::whole(meta, self.proven(meta).await?))
             }
             Err(error) => Err(error),
         }
@@ -205,9 +201,12 @@ impl Segments {
         Err(damaged(meta, "its parts lead nowhere"))
     }
 
+    fn path(&self, meta: &SegmentMeta) -> String {
+        format!("{}/{}", self.folder, meta.path)
+    }
+
     async fn range(&self, meta: &SegmentMeta, range: &Range<u64>) -> Result<Bytes, ReadError> {
-        let path = format!("{}/{}", self.folder, meta.path);
-        match self.store.get_range(&path, range.start, range.end - range.start).await {
+        match self.store.get_range(&self.path(meta), range.start, range.end - range.start).await {
             Err(StoreError::Absent { .. } | StoreError::Hidden { .. }) => {
                 Err(ReadError::Missing { path: meta.path.clone() })
             }
@@ -221,8 +220,7 @@ impl Segments {
         version_id: Option<&str>,
         open: impl Open<R>,
     ) -> Result<R, ReadError> {
-        let path = format!("{}/{}", self.folder, meta.path);
-        let bytes = match self.store.get(&path, version_id).await {
+        let bytes = match self.store.get(&self.path(meta), version_id).await {
             Ok(object) => object.bytes,
             Err(StoreError::Absent { .. }) => return Err(ReadError::Missing { path: meta.path.clone() }),
             Err(StoreError::Hidden { .. }) if !self.strict => {
@@ -268,11 +266,10 @@ pub async fn unpacked<R: Send + 'static>(
     meta: &SegmentMeta,
     work: impl FnOnce() -> Result<R, SegmentError> + Send + 'static,
 ) -> Result<R, ReadError> {
-    let damaged = |reason: String| ReadError::Damaged { path: meta.path.clone(), reason };
-    let done = tasks::compute(work).await.map_err(|error| damaged(error.to_string()))?;
+    let done = tasks::compute(work).await.map_err(|error| damaged(meta, &error.to_string()))?;
     done.map_err(|error| match error {
         SegmentError::Newer { found } => ReadError::Newer { path: meta.path.clone(), found },
-        error => damaged(error.to_string()),
+        error => damaged(meta, &error.to_string()),
     })
 }
 

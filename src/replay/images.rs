@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::future::{self, BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -15,7 +15,7 @@ use super::error::ReplayError;
 use super::found::Place;
 use super::objects::Objects;
 use super::plan::Plan;
-use super::winners::{Lies, Winner};
+use super::winners::{Lies, Winner, lock};
 use crate::change::{Text, digest};
 use crate::manifest::{ReadError, unpacked};
 use crate::platform::tasks;
@@ -210,11 +210,6 @@ fn put(held: &Mutex<Held>, want: &Want, number: usize, image: Option<Text>) -> R
     let mut held = lock(held);
     held.keep(want.winner, image);
     Ok(held.goes_on(want))
-}
-
-/// What a panic elsewhere left is what is asked for: it ends the replay anyhow.
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A decoded text may share the memory of many others: the one that is kept is copied out.

@@ -26,6 +26,21 @@ pub use sink::Sink;
 
 use crate::manifest::{Log, Manifest, ReadError, Segments, Unknown};
 
+/// Resolves what was asked for, and plans it.
+///
+/// # Errors
+/// As [`locate()`] and [`plan()`].
+pub async fn planned(
+    asked: &Asked,
+    log: &Log,
+    manifest: &mut Manifest,
+    segments: &Segments,
+    options: &Options,
+) -> Result<Plan, ReplayError> {
+    let point = locate(asked, log, manifest, segments).await?;
+    Ok(plan(manifest, point, options)?)
+}
+
 /// Runs a plan into a sink and finishes it, within `bounds`. `manifest` is the one that the plan was made from.
 ///
 /// An object that is gone may have been replaced since the log was read (a day was sealed, and its raw segments

@@ -65,18 +65,10 @@ impl Objects {
 
     /// As much of it as holds what is wanted; the same bytes as when the whole was proven.
     pub(super) async fn part(&self, file: u32, meta: &SegmentMeta, wanted: Vec<Wanted>) -> Result<Parts, ReadError> {
-        let (here, known) = self.kept(|kept| (kept.objects.get(&file).cloned(), kept.known.get(&file).cloned()));
-        match (here, known) {
-            (None, Some(known)) => self.segments.again(meta, &known, wanted).await,
-            (here, _) => {
-                let whole = match here {
-                    Some(bytes) => bytes,
-                    None => self.whole(file, meta).await?,
-                };
-                let parts = Parts::new(meta);
-                parts.add(0, whole);
-                Ok(parts)
-            }
+        let known = self.kept(|kept| kept.known.get(&file).filter(|_| !kept.objects.contains_key(&file)).cloned());
+        match known {
+            Some(known) => self.segments.again(meta, &known, wanted).await,
+            None => Ok(Parts::whole(meta, self.whole(file, meta).await?)),
         }
     }
 

@@ -125,7 +125,7 @@ pub(super) struct Winners {
 }
 
 /// What a panic elsewhere left is what is asked for: it ends the replay anyhow.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

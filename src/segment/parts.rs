@@ -47,6 +47,14 @@ impl Parts {
         Self { length: meta.bytes, fetched: Arc::default() }
     }
 
+    /// All of it.
+    #[must_use]
+    pub fn whole(meta: &SegmentMeta, bytes: Bytes) -> Self {
+        let parts = Self::new(meta);
+        parts.add(0, bytes);
+        parts
+    }
+
     /// Adds what was fetched from byte `from` on.
     pub fn add(&self, from: u64, bytes: Bytes) {
         self.with(|fetched| fetched.parts.insert(from, bytes));

@@ -85,7 +85,7 @@ def main():
                 raise Differ(f"at {rfc3339(at)}: {mine and len(mine)} items by the binary, {other and len(other)} by the replayer")
             equal, refused = equal + (mine is not None), refused + (mine is None)
     keys = histories(options, table)
-    tiers = sorted({meta["tier"] for meta in table.manifest.segments.values()} | {"base"} if table.manifest.bases else set())
+    tiers = sorted({meta["tier"] for meta in table.manifest.segments.values()} | ({"base"} if table.manifest.bases else set()))
     print(f"{rows} rows in {', '.join(tiers)}: {equal} images equal, {refused} refused by both, {keys} histories equal")
     if not equal:
         raise Differ("nothing was compared")

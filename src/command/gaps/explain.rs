@@ -1,19 +1,15 @@
 //! `tailrace gaps explain`: what a gap leaves exact at a time, counted item by item.
 
 use std::fmt;
-use std::sync::Arc;
 
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::super::Context;
+use super::super::{Context, moment};
 use super::{named, one};
 use crate::change::Second;
-use crate::failure::{Exit, Failure};
-use crate::manifest::{Segments, Unknown, unknown};
-use crate::platform::clock;
-use crate::replay::point::time;
+use crate::failure::Failure;
+use crate::manifest::{Unknown, unknown};
 use crate::replay::{self, Explained, Options, Point, ReplayError};
 
 /// Arguments.
@@ -31,10 +27,7 @@ pub struct Explain {
 }
 
 pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), Failure> {
-    let at = args.at.as_deref().map(|text| time(text, clock::wall(), &TimeZone::system())).transpose();
-    let at = at.map_err(|error| {
-        Failure::new(Exit::Usage, error.to_string(), "--at", "e.g. --at 2026-11-22T14:03:00Z, or --at '10m ago'")
-    })?;
+    let at = args.at.as_deref().map(|text| moment::second("--at", text)).transpose()?;
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
     let place = timeline.place(&archive);
@@ -47,7 +40,7 @@ pub(super) async fn run(context: &Context, args: &Explain) -> Result<(), Failure
     let failed = |error: ReplayError| error.to_failure(&place);
     let plan = replay::plan(manifest, Point::at(at), &Options { accepted, ..Options::default() });
     let plan = plan.map_err(|refusal| failed(refusal.into()))?;
-    let segments = Segments::new(Arc::clone(&archive.store), timeline.table.folder());
+    let segments = timeline.segments(&archive);
     let counted = context.stop.unless_stopped(Box::pin(replay::explain(&plan, &segments))).await;
     let stopped = || context.stop.stopped("stopped before everything was counted", &args.table);
     let counts = counted.ok_or_else(stopped)?.map_err(failed)?;
