@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 
 use super::Context;
+use super::output::Output;
 use super::table::{self, TableName};
 use crate::change::TableIdentity;
 use crate::failure::{Exit, Failure};
@@ -114,9 +115,7 @@ impl Opened {
         let loaded = self.log.load_segments(&mut self.manifest, None, None).await;
         loaded.map_err(|error| log_failure(&error, place))
     }
-}
 
-impl Opened {
     /// The timeline and its archive, for messages.
     pub(super) fn place(&self, archive: &Archive) -> String {
         format!("{} in {}", self.table, archive.location())
@@ -142,6 +141,17 @@ impl Opened {
     /// What to say where an entry without effect ends what is served.
     pub(super) fn cut_short(&self) -> Option<Failure> {
         self.manifest.blocked.as_ref().map(|blocked| blocked_at(blocked, &self.table))
+    }
+
+    /// Where an entry without effect ends what is served: what is final stays so, whatever that entry said, and people are
+    /// warned; what is not, nobody knows.
+    pub(super) fn serves(&self, is_final: bool, out: &Output) -> Result<(), Failure> {
+        match self.cut_short() {
+            Some(cut_short) if is_final => out.warn(&cut_short),
+            Some(cut_short) => return Err(cut_short),
+            None => {}
+        }
+        Ok(())
     }
 }
 

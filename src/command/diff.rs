@@ -43,6 +43,8 @@ pub(super) async fn run(context: &Context, args: &Diff) -> Result<(), Failure> {
     timeline.load_all(&place).await?;
     let before = plan(&archive, &mut timeline, args, &from, &place).await?;
     let after = plan(&archive, &mut timeline, args, &to, &place).await?;
+    let is_final = [&before, &after].iter().all(|plan| plan.is_final && !plan.point.latest);
+    timeline.serves(is_final, &context.out)?;
     let mut done = Done::of(&timeline.table.to_string(), &before, &after);
     let mut spoilt: Option<ImageError> = None;
     let mut each = |difference: &Difference| match Shown::of(difference) {

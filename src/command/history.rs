@@ -13,14 +13,9 @@ use super::moment;
 use crate::change::image::ImageError;
 use crate::change::{ItemKey, KeySchema, KeyType, KeyValue, Second};
 use crate::failure::{Exit, Failure};
-use crate::manifest::{BaseKind, Manifest, Unknown, unknown};
+use crate::manifest::{Manifest, Unknown};
 use crate::replay::history::Version;
 use crate::replay::{self, ReplayError};
-
-/// Before all changes.
-const FIRST: Second = Second(0);
-/// Behind all changes: the last second that has a date.
-const LAST: Second = Second(253_402_207_200);
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -43,7 +38,7 @@ pub struct History {
 }
 
 pub(super) async fn run(context: &Context, args: &History) -> Result<(), Failure> {
-    let (from, to) = args.range()?;
+    let (from, to) = moment::range(args.from.as_deref(), args.to.as_deref())?;
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
     let place = timeline.place(&archive);
@@ -57,23 +52,13 @@ pub(super) async fn run(context: &Context, args: &History) -> Result<(), Failure
     for version in &versions {
         context.out.result("version", &Shown::of(version).map_err(|error| unreadable(&error, &place))?);
     }
-    context.out.summary(&Done::of(&timeline.table.to_string(), &versions, &timeline.manifest, (from, to)));
+    timeline.serves(timeline.manifest.closed_through.is_some_and(|closed| to <= closed), &context.out)?;
+    let unknown = moment::missing(&timeline.manifest, (from, to));
+    context.out.summary(&Done { table: timeline.table.to_string(), versions: versions.len(), unknown });
     Ok(())
 }
 
 impl History {
-    fn range(&self) -> Result<(Second, Second), Failure> {
-        let read =
-            |option: &str, text: &Option<String>| text.as_deref().map(|text| moment::second(option, text)).transpose();
-        let from = read("--from", &self.from)?.unwrap_or(FIRST);
-        let to = read("--to", &self.to)?.unwrap_or(LAST);
-        if from > to {
-            let what = format!("{from} lies after {to}");
-            return Err(Failure::new(Exit::Usage, what, "--from, --to", "give the earlier one with --from"));
-        }
-        Ok((from, to))
-    }
-
     /// The key in the types of the table's schema.
     fn key(&self, manifest: &Manifest, place: &str) -> Result<ItemKey, Failure> {
         let usage = |what: String, option: &str, next: &str| Failure::new(Exit::Usage, what, option, next);
@@ -156,19 +141,6 @@ struct Done {
     versions: usize,
     /// What is unknown of that time: changes of the item may be missing.
     unknown: Vec<Unknown>,
-}
-
-impl Done {
-    fn of(table: &str, versions: &[Version], manifest: &Manifest, (from, to): (Second, Second)) -> Self {
-        let all = unknown::all(manifest);
-        let first = manifest.epochs.values().next().map(|epoch| epoch.started.floor);
-        // A stream that began with its table has no changes before it that could be missing.
-        let from_birth = manifest.bases.iter().any(|base| base.base.kind == BaseKind::Empty);
-        let before_all = |unknown: &&Unknown| from_birth && first.is_some_and(|first| unknown.to <= first);
-        let unknown =
-            unknown::meeting(&all, from.plus(-1), to).filter(|unknown| !before_all(unknown)).cloned().collect();
-        Self { table: table.to_owned(), versions: versions.len(), unknown }
-    }
 }
 
 impl fmt::Display for Done {

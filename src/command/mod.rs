@@ -26,6 +26,7 @@ mod seal;
 pub mod signal;
 mod status;
 pub mod table;
+mod timeline;
 mod verify;
 
 use std::path::PathBuf;
@@ -103,6 +104,8 @@ pub enum Verb {
     Verify(verify::Verify),
     /// Print every version of one item, and what each change did to it
     History(history::History),
+    /// Print what changed when, and the bursts, each with the commands that show and undo it
+    Timeline(timeline::Timeline),
     /// Print what differs between the table at one time and at another
     Diff(diff::Diff),
     /// Print the committed files of a table, and SQL that reads them
@@ -132,6 +135,7 @@ impl Verb {
             Self::Doctor(_) => "doctor",
             Self::Verify(_) => "verify",
             Self::History(_) => "history",
+            Self::Timeline(_) => "timeline",
             Self::Diff(_) => "diff",
             Self::Files(_) => "files",
             Self::Config(_) => "config",
@@ -189,6 +193,7 @@ pub async fn run(cli: Cli, matches: ArgMatches, out: Output, stop: Stop) -> Resu
         Verb::Doctor(args) => doctor::run(&context, &args).await,
         Verb::Verify(args) => verify::run(&context, &args).await,
         Verb::History(args) => history::run(&context, &args).await,
+        Verb::Timeline(args) => timeline::run(&context, &args).await,
         Verb::Diff(args) => diff::run(&context, &args).await,
         Verb::Files(args) => files::run(&context, &args).await,
         Verb::Config(args) => config::run(&context, &args),

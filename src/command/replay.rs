@@ -103,13 +103,7 @@ async fn ready(
     let mut timeline = pick(&archive, name, asked).await?;
     let place = timeline.place(&archive);
     let plan = plan(context, args, &archive, &mut timeline, asked, &place).await?;
-    if let Some(cut_short) = timeline.cut_short() {
-        // What is final stays so, whatever the entry without effect said. What is latest nobody knows.
-        if plan.point.latest || !plan.is_final {
-            return Err(cut_short);
-        }
-        context.out.warn(&cut_short);
-    }
+    timeline.serves(plan.is_final && !plan.point.latest, &context.out)?;
     context.out.result("plan", &Planned(&plan));
     Ok((archive, timeline, plan))
 }

@@ -146,10 +146,17 @@ impl Segments {
     /// # Errors
     /// [`ReadError`].
     pub async fn of_key(&self, meta: &SegmentMeta, hash: KeyHash) -> Result<Vec<Row>, ReadError> {
-        let small = meta.bytes <= WHOLE_BYTES;
-        let parts = if small { Parts::whole(meta, self.proven(meta).await?) } else { Parts::new(meta) };
         let owned = meta.clone();
-        self.asked(meta, &parts, None, move |parts: &Parts| parts::of_key(parts, &owned, hash)).await
+        self.asked(meta, None, move |parts: &Parts| parts::of_key(parts, &owned, hash)).await
+    }
+
+    /// As much of the object as holds what is wanted, not proven.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn part(&self, meta: &SegmentMeta, wanted: Vec<Wanted>) -> Result<Parts, ReadError> {
+        let wanted = Arc::new(wanted);
+        self.asked(meta, None, move |parts: &Parts| parts::all_there(parts, &wanted)).await
     }
 
     /// As much of a proven object as holds what is wanted: the same bytes as when it was proven.
@@ -157,25 +164,36 @@ impl Segments {
     /// # Errors
     /// [`ReadError`].
     pub async fn again(&self, meta: &SegmentMeta, known: &Known, wanted: Vec<Wanted>) -> Result<Parts, ReadError> {
-        let (parts, wanted) = (Parts::new(meta), Arc::new(wanted));
-        let ask = move |parts: &Parts| parts::all_there(parts, &wanted);
-        match self.asked(meta, &parts, Some(known), ask).await {
-            Ok(()) => Ok(parts),
-            // As a whole it may be found where it stands no longer.
-            Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {
-                Ok(Parts::whole(meta, self.proven(meta).await?))
+        let wanted = Arc::new(wanted);
+        self.asked(meta, Some(known), move |parts: &Parts| parts::all_there(parts, &wanted)).await
+    }
+
+    /// What `ask` says of parts of the object. Where they are gone, or are not what they were, it is asked of the whole,
+    /// proven: that may be found where the object stands no longer. So it is at once of a small object that is not
+    /// `known`, for the same request.
+    async fn asked<T: Send + 'static>(
+        &self,
+        meta: &SegmentMeta,
+        known: Option<&Known>,
+        ask: impl Ask<T>,
+    ) -> Result<T, ReadError> {
+        if meta.bytes > WHOLE_BYTES || known.is_some() {
+            match self.fetched(meta, &Parts::new(meta), known, ask.clone()).await {
+                Err(ReadError::Missing { .. } | ReadError::Damaged { .. }) => {}
+                done => return done,
             }
-            Err(error) => Err(error),
         }
+        let whole = Parts::whole(meta, self.proven(meta).await?);
+        self.fetched(meta, &whole, None, ask).await
     }
 
     /// Fetches what `ask` lacks until it answers.
-    async fn asked<T: Send + 'static>(
+    async fn fetched<T: Send + 'static>(
         &self,
         meta: &SegmentMeta,
         parts: &Parts,
         known: Option<&Known>,
-        ask: impl Fn(&Parts) -> Result<Answer<T>, SegmentError> + Clone + Send + 'static,
+        ask: impl Ask<T>,
     ) -> Result<T, ReadError> {
         for _ in 0..MOST_ROUNDS {
             let (ask, asked) = (ask.clone(), parts.clone());
@@ -254,6 +272,10 @@ impl Segments {
     }
 }
 
+/// What answers out of parts of a segment, or says which it lacks.
+trait Ask<T>: Fn(&Parts) -> Result<Answer<T>, SegmentError> + Clone + Send + 'static {}
+impl<T, F: Fn(&Parts) -> Result<Answer<T>, SegmentError> + Clone + Send + 'static> Ask<T> for F {}
+
 /// What makes something of a segment's bytes.
 trait Open<R>: FnOnce(Bytes, &SegmentMeta) -> Result<R, SegmentError> + Clone + Send + 'static {}
 impl<R, F: FnOnce(Bytes, &SegmentMeta) -> Result<R, SegmentError> + Clone + Send + 'static> Open<R> for F {}
@@ -277,7 +299,8 @@ pub async fn unpacked<R: Send + 'static>(
 mod tests {
     use super::*;
     use crate::change::{
-        Change, ChangeKind, ItemKey, KeyAttribute, KeySchema, KeyType, Origin, Second, Sequence, ShardId, Stamped, Text,
+        Change, ChangeKind, ItemKey, KeyAttribute, KeySchema, KeyType, KeyValue, Origin, Second, Sequence, ShardId,
+        Stamped, Text,
     };
     use crate::segment::{Facts, Tier, encode};
     use crate::store::Keep;
@@ -287,12 +310,16 @@ mod tests {
 
     fn encoded(image: &str) -> encode::Encoded {
         let keys = KeySchema(vec![KeyAttribute { name: "k".to_owned(), kind: KeyType::S }]);
+        encode::changes(vec![row(&keys, 7, image)], &Facts::new("o", "arn", "id", &keys)).unwrap().remove(0)
+    }
+
+    fn row(keys: &KeySchema, sequence: u64, image: &str) -> Stamped {
         let at = Second(1_795_348_800);
         let change = Change {
-            sequence: Sequence::parse("7").unwrap(),
+            sequence: Sequence::parse(&sequence.to_string()).unwrap(),
             kind: ChangeKind::Insert,
             changed_at: at.micros(),
-            key: Some(ItemKey::from_image(&keys, image).unwrap()),
+            key: Some(ItemKey::from_image(keys, image).unwrap()),
             event_id: None,
             size_bytes: None,
             actor: None,
@@ -302,8 +329,43 @@ mod tests {
             old_digest: None,
         };
         let origin = Arc::new(Origin { epoch: 1, shard_rank: 0, shard: ShardId::new("s") });
-        let row = Stamped { origin, cut_at: at, change: change.with_digests().unwrap() };
-        encode::changes(vec![row], &Facts::new("o", "arn", "id", &keys)).unwrap().remove(0)
+        Stamped { origin, cut_at: at, change: change.with_digests().unwrap() }
+    }
+
+    /// More than is read whole.
+    fn large() -> encode::Encoded {
+        let keys = KeySchema(vec![KeyAttribute { name: "k".to_owned(), kind: KeyType::S }]);
+        let mut noise = 1_u64;
+        let rows = (0..3_000).map(|n| {
+            let mut text = String::new();
+            for _ in 0..60 {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text += &format!("{noise:016x}");
+            }
+            row(&keys, n, &format!(r#"{{"k":{{"S":"k{n}"}},"v":{{"S":"{text}"}}}}"#))
+        });
+        let encoded = encode::changes(rows.collect(), &Facts::new("o", "arn", "id", &keys)).unwrap().remove(0);
+        assert!(encoded.bytes.len() as u64 > WHOLE_BYTES);
+        encoded
+    }
+
+    #[tokio::test]
+    async fn the_rows_of_a_key_are_found_in_the_committed_version_too() {
+        let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::versioned());
+        let path = format!("t/{PATH}");
+        let (committed, other) = (large(), encoded(r#"{"k":{"S":"b"}}"#));
+        let version_id = store.put_new(&path, committed.bytes.clone(), Keep::Short).await.unwrap();
+        let meta = committed.meta(PATH.to_owned(), version_id, Tier::Raw, None);
+        let segments = Segments::new(Arc::clone(&store), "t".to_owned());
+        let hash = KeyValue::parse(KeyType::S, "k700").map(|pk| ItemKey { pk, sk: None }.hash().unwrap()).unwrap();
+        let expected = segments.of_key(&meta, hash).await.unwrap();
+        assert_eq!(expected.len(), 1);
+        store.delete(&path, None).await.unwrap();
+        assert_eq!(segments.of_key(&meta, hash).await.unwrap(), expected);
+        store.put_new(&path, other.bytes, Keep::Short).await.unwrap();
+        assert_eq!(segments.of_key(&meta, hash).await.unwrap(), expected);
+        let copied = SegmentMeta { version_id: Some("of another bucket".to_owned()), ..meta };
+        assert!(matches!(segments.of_key(&copied, hash).await.unwrap_err(), ReadError::Damaged { .. }));
     }
 
     /// A segment in a versioned bucket, then hidden by a delete marker, and then overwritten with other bytes.

@@ -198,19 +198,19 @@ async fn gather(
         return Ok(());
     }
     let room = objects.room(meta).await;
-    let (bytes, owned, from) = (objects.whole(file, meta).await?, meta.clone(), *begun);
+    let (parts, owned, from) = (objects.whole(file, meta).await?, meta.clone(), *begun);
     let gathered = unpacked(meta, move || {
         let _room = room;
         let mut gatherer = winners.gather(file);
         let mut passed = from;
         let mut pass = |hash: Option<KeyHash>| passed += usize::from(hash.is_none_or(|hash| hash < winners.from()));
         if owned.tier == Tier::Base {
-            select::base_keys(bytes, &owned, from, |key| {
+            select::base_keys(&parts, &owned, from, |key| {
                 pass(Some(key.key_hash));
                 gatherer.base(key)
             })?;
         } else {
-            select::positions(bytes, &owned, from, winners.beside(), |change| {
+            select::positions(&parts, &owned, from, winners.beside(), |change| {
                 pass(change.key_hash);
                 gatherer.change(change)
             })?;

@@ -19,7 +19,7 @@ use super::winners::{Lies, Winner, lock};
 use crate::change::{Text, digest};
 use crate::manifest::{ReadError, unpacked};
 use crate::platform::tasks;
-use crate::segment::parts::{Parts, Wanted};
+use crate::segment::parts::{Parts, Wanted, one_by_one};
 use crate::segment::{OldImage, Row, SegmentError, SegmentMeta, Tier, select};
 
 /// Winners looked at before it is known how large their images are.
@@ -145,7 +145,8 @@ async fn of_file(
     }
     let (new, old): (Vec<Want>, Vec<Want>) = wanted.into_iter().partition(|want| want.which == Which::New);
     let image = if meta.tier == Tier::Base { "image" } else { "new_image" };
-    let wanted = [(Some(image), &new), (None, &old)].map(|(column, wants)| Wanted { column, rows: rows(wants) });
+    let wanted =
+        [(Some(image), &new), (None, &old)].map(|(column, wants)| Wanted { column, rows: one_by_one(&rows(wants)) });
     let room = objects.room(meta).await;
     let (parts, owned) = (objects.part(file, meta, wanted.into()).await?, meta.clone());
     unpacked(meta, move || {
@@ -166,7 +167,7 @@ fn take_new(held: &Mutex<Held>, parts: &Parts, meta: &SegmentMeta, wanted: &[Wan
     if wanted.is_empty() {
         return Ok(());
     }
-    select::images(parts.clone(), meta, &rows(wanted), |number, image| match wants.next() {
+    select::images(parts, meta, &rows(wanted), |number, image| match wants.next() {
         Some(want) => put(held, want, number, image.map(Text::from)),
         None => Ok(ControlFlow::Break(())),
     })
@@ -178,7 +179,7 @@ fn take_old(held: &Mutex<Held>, parts: &Parts, meta: &SegmentMeta, wanted: &[Wan
     if wanted.is_empty() {
         return Ok(());
     }
-    select::changes(parts.clone(), meta, &rows(wanted), |number, row| match wants.next() {
+    select::changes(parts, meta, &rows(wanted), |number, row| match wants.next() {
         Some(want) => old_image(held, want, number, &row),
         None => Ok(ControlFlow::Break(())),
     })

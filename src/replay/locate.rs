@@ -8,6 +8,7 @@ use super::point::{Asked, Edge, Point};
 use super::refold;
 use crate::change::{Second, Sequence, ShardId};
 use crate::manifest::{Log, Manifest, ReadError, Segments, ShardKey, unpacked};
+use crate::segment::parts::Parts;
 use crate::segment::select::{self, Beside, Position};
 
 /// A change that was looked for.
@@ -81,7 +82,7 @@ async fn find(
         let (bytes, owned, is_it) = (segments.proven(meta).await?, Arc::clone(meta), is_it.clone());
         let of_segment = unpacked(meta, move || {
             let mut seen = Vec::new();
-            select::positions(bytes, &owned, 0, beside, |row| {
+            select::positions(&Parts::whole(&owned, bytes), &owned, 0, beside, |row| {
                 if is_it(row) {
                     let (epoch, shard, sequence, cut_at) = (row.epoch, row.shard_id.clone(), row.sequence, row.cut_at);
                     seen.push(Seen { epoch, shard, sequence, cut_at });

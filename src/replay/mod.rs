@@ -12,6 +12,7 @@ mod objects;
 pub mod plan;
 pub mod point;
 pub mod sink;
+pub mod timeline;
 mod winners;
 
 pub use diff::{Difference, Differences, diff};
@@ -23,6 +24,7 @@ pub use locate::locate;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
 pub use point::{Asked, Edge, Point, PointError};
 pub use sink::Sink;
+pub use timeline::timeline;
 
 use crate::manifest::{Log, Manifest, ReadError, Segments, Unknown};
 

@@ -48,9 +48,9 @@ impl Objects {
     }
 
     /// The whole object number `file` of the plan.
-    pub(super) async fn whole(&self, file: u32, meta: &SegmentMeta) -> Result<Bytes, ReadError> {
+    pub(super) async fn whole(&self, file: u32, meta: &SegmentMeta) -> Result<Parts, ReadError> {
         if let Some(bytes) = self.kept(|kept| kept.objects.get(&file).cloned()) {
-            return Ok(bytes);
+            return Ok(Parts::whole(meta, bytes));
         }
         let (bytes, known) = self.segments.proven_first(meta).await?;
         self.kept(|kept| {
@@ -60,7 +60,7 @@ impl Objects {
                 kept.objects.insert(file, bytes.clone());
             }
         });
-        Ok(bytes)
+        Ok(Parts::whole(meta, bytes))
     }
 
     /// As much of it as holds what is wanted; the same bytes as when the whole was proven.
@@ -68,7 +68,7 @@ impl Objects {
         let known = self.kept(|kept| kept.known.get(&file).filter(|_| !kept.objects.contains_key(&file)).cloned());
         match known {
             Some(known) => self.segments.again(meta, &known, wanted).await,
-            None => Ok(Parts::whole(meta, self.whole(file, meta).await?)),
+            None => self.whole(file, meta).await,
         }
     }
 

@@ -16,7 +16,8 @@ use arrow_buffer::Buffer;
 use arrow_schema::{ArrowError, Field, Schema};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::ChunkReader;
 
 use super::schema::{self, Column};
@@ -73,16 +74,20 @@ pub(super) fn damaged(why: impl Into<String>) -> SegmentError {
     SegmentError::Damaged(why.into())
 }
 
+/// What a segment says of itself at its end, with its page index or without.
+pub(super) fn metadata(bytes: &impl ChunkReader, index: PageIndexPolicy) -> Result<ArrowReaderMetadata, SegmentError> {
+    // Types are Parquet's own: another writer may have added Arrow's view of them, or not.
+    let options = ArrowReaderOptions::new().with_page_index_policy(index).with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::load(bytes, options).map_err(|error| damaged(error.to_string()))
+}
+
 /// The footer, and a reader of the segment with the places of `columns` in it, whatever else the file holds.
 pub(super) fn begin<R: ChunkReader + 'static>(
     bytes: R,
+    metadata: ArrowReaderMetadata,
     columns: &[Column],
-    options: ArrowReaderOptions,
 ) -> Result<(Footer, ParquetRecordBatchReaderBuilder<R>, Vec<usize>), SegmentError> {
-    // Types are Parquet's own: another writer may have added Arrow's view of them, or not.
-    let options = options.with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options);
-    let builder = builder.map_err(|error| damaged(error.to_string()))?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let metadata = builder.metadata().file_metadata();
     let footer = Footer::read(metadata.key_value_metadata().map_or(&[], |pairs| pairs.as_slice()))?;
     let places = columns.iter().map(|column| place(builder.schema(), column)).collect::<Result<_, _>>()?;
@@ -91,7 +96,8 @@ pub(super) fn begin<R: ChunkReader + 'static>(
 
 /// The footer, and `columns` in their order.
 fn read(bytes: Bytes, columns: &[Column]) -> Result<(Footer, Vec<RecordBatch>), SegmentError> {
-    let (footer, builder, places) = begin(bytes, columns, ArrowReaderOptions::new())?;
+    let metadata = metadata(&bytes, PageIndexPolicy::Skip)?;
+    let (footer, builder, places) = begin(bytes, metadata, columns)?;
     let mask = ProjectionMask::roots(builder.parquet_schema(), places);
     let reader = builder.with_projection(mask).build().map_err(|error| damaged(error.to_string()))?;
     let in_order =

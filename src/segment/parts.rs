@@ -5,16 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Buf as _, Bytes, buf::Reader};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 
-use super::decode::damaged;
+use super::decode::{self, damaged};
 use super::{Row, SegmentError, SegmentMeta, select};
 use crate::change::KeyHash;
 
@@ -30,6 +30,7 @@ const GAP: u64 = 256 << 10;
 pub struct Parts {
     length: u64,
     fetched: Arc<Mutex<Fetched>>,
+    metadata: Arc<OnceLock<ArrowReaderMetadata>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +45,7 @@ impl Parts {
     /// None yet of the object that `meta` names.
     #[must_use]
     pub fn new(meta: &SegmentMeta) -> Self {
-        Self { length: meta.bytes, fetched: Arc::default() }
+        Self { length: meta.bytes, fetched: Arc::default(), metadata: Arc::default() }
     }
 
     /// All of it.
@@ -58,6 +59,16 @@ impl Parts {
     /// Adds what was fetched from byte `from` on.
     pub fn add(&self, from: u64, bytes: Bytes) {
         self.with(|fetched| fetched.parts.insert(from, bytes));
+    }
+
+    /// The metadata with its page index, unpacked once.
+    pub(super) fn metadata(&self) -> Result<&ArrowReaderMetadata, SegmentError> {
+        if self.metadata.get().is_none() {
+            let read = decode::metadata(self, PageIndexPolicy::Optional)?;
+            // Whoever was first read the same.
+            let _ = self.metadata.set(read);
+        }
+        self.metadata.get().ok_or_else(|| damaged("its metadata are nowhere"))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Fetched) -> T) -> T {
@@ -150,19 +161,19 @@ pub struct Wanted {
     /// The column.
     pub column: Option<&'static str>,
     /// The rows.
-    pub rows: Vec<usize>,
+    pub rows: Vec<Range<usize>>,
 }
 
-/// Whether the bytes are there from which [`select`] reads what is wanted.
+/// The parts themselves once the bytes are there from which [`select`] reads what is wanted.
 ///
 /// # Errors
 /// [`SegmentError::Damaged`] for what is no segment.
-pub fn all_there(parts: &Parts, wanted: &[Wanted]) -> Result<Answer<()>, SegmentError> {
+pub fn all_there(parts: &Parts, wanted: &[Wanted]) -> Result<Answer<Parts>, SegmentError> {
     let lacking = |parts: &Parts| {
-        let metadata = metadata(parts)?;
-        let of = |wanted: &Wanted| pages(metadata.metadata(), wanted.column, &one_by_one(&wanted.rows));
+        let metadata = parts.metadata()?;
+        let of = |wanted: &Wanted| pages(metadata.metadata(), wanted.column, &wanted.rows);
         let lacking = parts.absent(wanted.iter().flat_map(of).collect());
-        Ok(if lacking.is_empty() { Answer::Is(()) } else { Answer::Lacks(lacking) })
+        Ok(if lacking.is_empty() { Answer::Is(parts.clone()) } else { Answer::Lacks(lacking) })
     };
     or_lacks(parts, lacking(parts))
 }
@@ -185,25 +196,20 @@ fn or_lacks<T>(parts: &Parts, answer: Result<Answer<T>, SegmentError>) -> Result
     }
 }
 
-fn metadata(parts: &Parts) -> Result<ArrowReaderMetadata, SegmentError> {
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-    ArrowReaderMetadata::load(parts, options).map_err(|error| damaged(error.to_string()))
-}
-
-fn one_by_one(rows: &[usize]) -> Vec<Range<usize>> {
+/// Rows as ranges of one each.
+pub(crate) fn one_by_one(rows: &[usize]) -> Vec<Range<usize>> {
     rows.iter().map(|row| *row..row + 1).collect()
 }
 
 fn rows_of_key(parts: &Parts, meta: &SegmentMeta, hash: KeyHash) -> Result<Answer<Vec<Row>>, SegmentError> {
-    let metadata = metadata(parts)?;
-    let metadata = metadata.metadata();
+    let metadata = parts.metadata()?.metadata();
     let mut rows = Vec::new();
     for stretch in may_hold(metadata, hash) {
         let lacking = parts.absent(pages(metadata, Some("key_hash"), std::slice::from_ref(&stretch)));
         if !lacking.is_empty() {
             return Ok(Answer::Lacks(lacking));
         }
-        select::hashes(parts.clone(), meta, stretch, |row, found| {
+        select::hashes(parts, meta, stretch, |row, found| {
             rows.extend((found == Some(hash)).then_some(row));
             Ok(if found > Some(hash) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -213,7 +219,7 @@ fn rows_of_key(parts: &Parts, meta: &SegmentMeta, hash: KeyHash) -> Result<Answe
         return Ok(Answer::Lacks(lacking));
     }
     let mut found = Vec::with_capacity(rows.len());
-    select::changes(parts.clone(), meta, &rows, |_, row| {
+    select::changes(parts, meta, &rows, |_, row| {
         found.push(row);
         Ok(ControlFlow::Continue(()))
     })?;

@@ -5,17 +5,18 @@
 //! they do not see every row whole, they cannot check the segment's digest of rows; the SHA-256 stands for it.
 //! They hold one page of each column that they read, and one batch.
 
+pub mod moments;
+
 use std::ops::{ControlFlow, Range};
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{TimestampMicrosecondType, UInt32Type};
 use arrow_array::{Array as _, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, RowSelection, RowSelectionPolicy, RowSelector};
-use parquet::file::metadata::PageIndexPolicy;
-use parquet::file::reader::ChunkReader;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelectionPolicy, RowSelector};
 
 use super::decode::{self, Day, damaged, fixed};
+use super::parts::Parts;
 use super::schema::{self, Column};
 use super::{Footer, Row, SegmentError, SegmentMeta, Tier};
 use crate::change::{ChangeKind, KeyHash, Micros, Second, Sequence, ShardId};
@@ -104,14 +105,14 @@ pub struct BaseKey<'a> {
 /// # Errors
 /// [`SegmentError::Damaged`] for what is no such segment, [`SegmentError::Newer`], and what `take` says.
 pub fn positions(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     from: usize,
     beside: Beside,
     mut take: impl FnMut(&Position<'_>) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
     let names: Vec<&str> = POSITION.into_iter().chain(beside.columns().iter().copied()).collect();
-    let (footer, batches) = narrow(bytes, meta, &schema::CHANGES, &names, from)?;
+    let (footer, batches) = narrow(parts, meta, &schema::CHANGES, &names, from)?;
     let (mut row, mut before, day) = (from, None, Day::of(&footer)?);
     for batch in batches {
         let batch = batch?;
@@ -162,12 +163,12 @@ pub fn positions(
 /// # Errors
 /// As [`positions`].
 pub fn base_keys(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     from: usize,
     mut take: impl FnMut(&BaseKey<'_>) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
-    let (_, batches) = narrow(bytes, meta, &schema::BASE, &["key_hash", "pk", "sk", "image_digest"], from)?;
+    let (_, batches) = narrow(parts, meta, &schema::BASE, &["key_hash", "pk", "sk", "image_digest"], from)?;
     let (mut row, mut before) = (from, None);
     for batch in batches {
         let batch = batch?;
@@ -193,12 +194,12 @@ pub fn base_keys(
 /// # Errors
 /// As [`positions`]; a row that is not there is damage.
 pub fn changes(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     rows: &[usize],
     mut take: impl FnMut(usize, Row) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
-    let (footer, batches) = chosen(bytes, meta, &schema::CHANGES, None, selected(rows), WIDE_ROWS)?;
+    let (footer, batches) = chosen(parts, meta, &schema::CHANGES, None, selected(rows), WIDE_ROWS)?;
     let mut numbers = rows.iter();
     for batch in batches {
         let mut unpacked = Vec::with_capacity(WIDE_ROWS);
@@ -217,13 +218,13 @@ pub fn changes(
 /// # Errors
 /// As [`positions`].
 pub fn hashes(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     rows: Range<usize>,
     mut take: impl FnMut(usize, Option<KeyHash>) -> Result<ControlFlow<()>, SegmentError>,
 ) -> Result<(), SegmentError> {
     let selection = vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())];
-    let (_, batches) = chosen(bytes, meta, &schema::CHANGES, Some(&["key_hash"]), selection.into(), NARROW_ROWS)?;
+    let (_, batches) = chosen(parts, meta, &schema::CHANGES, Some(&["key_hash"]), selection.into(), NARROW_ROWS)?;
     let (mut numbers, mut before) = (rows, None);
     for batch in batches {
         let batch = batch?;
@@ -245,7 +246,7 @@ pub fn hashes(
 /// # Errors
 /// As [`changes`].
 pub fn images(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     rows: &[usize],
     mut take: impl FnMut(usize, Option<&str>) -> Result<ControlFlow<()>, SegmentError>,
@@ -253,7 +254,7 @@ pub fn images(
     let (columns, name): (&[Column], _) =
         if meta.tier == Tier::Base { (&schema::BASE, "image") } else { (&schema::CHANGES, "new_image") };
     let name = [name];
-    let (_, batches) = chosen(bytes, meta, columns, Some(&name), selected(rows), WIDE_ROWS)?;
+    let (_, batches) = chosen(parts, meta, columns, Some(&name), selected(rows), WIDE_ROWS)?;
     let mut numbers = rows.iter();
     for batch in batches {
         let batch = batch?;
@@ -273,29 +274,32 @@ fn all_there(not_found: Option<&usize>) -> Result<(), SegmentError> {
 
 /// Some columns of the rows from `from` on.
 fn narrow(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     columns: &[Column],
     names: &[&str],
     from: usize,
 ) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>>), SegmentError> {
+    chosen(parts, meta, columns, Some(names), from_on(meta, from), NARROW_ROWS)
+}
+
+/// The rows from `from` on.
+fn from_on(meta: &SegmentMeta, from: usize) -> RowSelection {
     let rows = usize::try_from(meta.rows).unwrap_or(usize::MAX);
-    let rest = vec![RowSelector::skip(from), RowSelector::select(rows.saturating_sub(from))];
-    chosen(bytes, meta, columns, Some(names), rest.into(), NARROW_ROWS)
+    vec![RowSelector::skip(from), RowSelector::select(rows.saturating_sub(from))].into()
 }
 
 fn chosen(
-    bytes: impl ChunkReader + 'static,
+    parts: &Parts,
     meta: &SegmentMeta,
     columns: &[Column],
     names: Option<&[&str]>,
     rows: RowSelection,
     at_once: usize,
 ) -> Result<(Footer, impl Iterator<Item = Result<RecordBatch, SegmentError>>), SegmentError> {
-    let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
     let wanted = |column: &&Column| names.is_none_or(|names| names.contains(&column.name));
     let wanted: Vec<Column> = columns.iter().filter(wanted).copied().collect();
-    let (footer, builder, places) = decode::begin(bytes, &wanted, options)?;
+    let (footer, builder, places) = decode::begin(parts.clone(), parts.metadata()?.clone(), &wanted)?;
     if footer.tier != meta.tier || footer.dt != meta.dt {
         return Err(damaged("its tier or day is not what was committed"));
     }

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::encode::Encoded;
+use super::parts::Parts;
 use super::{
     BaseRow, Facts, OldImage, Row, SegmentError, SegmentMeta, Tier, decode, digest, encode, open_checked,
     open_checked_base, schema, select,
@@ -427,7 +428,7 @@ fn pages_without_a_wanted_row_are_not_unpacked() {
     let expected = open_checked(encoded.bytes.clone(), &meta).unwrap();
     let read = |bytes: Bytes, rows: &[usize]| {
         let mut found = Vec::new();
-        select::changes(bytes, &meta, rows, |at, row| {
+        select::changes(&Parts::whole(&meta, bytes), &meta, rows, |at, row| {
             found.push((at, row));
             Ok(ControlFlow::Continue(()))
         })
@@ -445,7 +446,7 @@ fn pages_without_a_wanted_row_are_not_unpacked() {
 
     let mut seen = 0;
     let every_image_spoilt = pages.iter().fold(encoded.bytes.clone(), |bytes, page| spoilt(&bytes, &page.1));
-    select::positions(every_image_spoilt, &meta, 7, select::Beside::EventId, |position| {
+    select::positions(&Parts::whole(&meta, every_image_spoilt), &meta, 7, select::Beside::EventId, |position| {
         let row = &expected[position.row];
         assert_eq!((position.row, position.key_hash, position.kind), (7 + seen, row.key_hash, row.kind));
         assert_eq!((position.pk, position.sk), (row.pk.as_ref().map(Text::as_str), None));
@@ -467,12 +468,12 @@ fn parts_of_a_base_are_the_rows_of_the_base() {
     let meta = encoded.meta("p".to_owned(), None, Tier::Base, Some(0));
     let expected = open_checked_base(encoded.bytes.clone(), &meta).unwrap();
     let (mut keys, mut found) = (Vec::new(), Vec::new());
-    select::base_keys(encoded.bytes.clone(), &meta, 10, |key| {
+    select::base_keys(&Parts::whole(&meta, encoded.bytes.clone()), &meta, 10, |key| {
         keys.push((key.row, key.key_hash, key.pk.to_owned()));
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
-    select::images(encoded.bytes, &meta, &[3, 4, 49], |at, image| {
+    select::images(&Parts::whole(&meta, encoded.bytes), &meta, &[3, 4, 49], |at, image| {
         found.push((at, image.unwrap().to_owned()));
         Ok(ControlFlow::Continue(()))
     })

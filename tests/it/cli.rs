@@ -22,6 +22,7 @@ mod restores;
 mod seals;
 mod service;
 mod signals;
+mod timeline;
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -2,8 +2,25 @@
 
 use super::*;
 
-const VERBS: [&str; 11] =
-    ["demo", "init", "capture", "base", "replay", "list", "status", "verify", "files", "config", "completions"];
+const VERBS: [&str; 17] = [
+    "demo",
+    "init",
+    "capture",
+    "base",
+    "seal",
+    "replay",
+    "list",
+    "status",
+    "gaps",
+    "doctor",
+    "verify",
+    "history",
+    "timeline",
+    "diff",
+    "files",
+    "config",
+    "completions",
+];
 
 #[tokio::test]
 async fn every_command_has_help_that_names_its_options() {
@@ -55,6 +72,8 @@ async fn a_misspelt_word_is_refused_with_the_nearest_that_is_known() {
         ("status --fail-if-older 10", &["--fail-if-older", "90s"]),
         ("verify --levl log", &["--levl", "--level"]),
         ("verify --level lg", &["lg", "log"]),
+        ("timeline --table orders --evry 1m", &["--evry", "--every"]),
+        ("timeline --table orders --every fast", &["fast", "90s"]),
         ("files --tabel orders", &["--tabel", "--table"]),
         ("files", &["--table <TABLE>"]),
         ("config sho", &["sho", "show"]),

@@ -4,6 +4,7 @@ use serde_json::json;
 use tailrace::manifest::entry::sha256;
 
 use super::*;
+use crate::support::world::CREATED;
 
 /// The last entry of the only log, and its path.
 pub(super) fn last_entry(shell: &Shell) -> (PathBuf, Vec<u8>) {
@@ -107,6 +108,36 @@ async fn damaged_bytes_are_refused_by_whoever_reads_them_and_found_by_verify() {
     let listed = shell.run(&["list", "--json"]).await;
     assert_eq!(listed.lines()[0]["type"], "table", "{listed}");
     assert_eq!(listed.error()["code"], "verification_failed", "{listed}");
+}
+
+/// Whatever is final stays so behind an entry without effect; whatever is not, nobody knows.
+#[tokio::test]
+async fn what_an_entry_without_effect_may_have_changed_is_not_told_as_if_it_were_known() {
+    let (shell, world) = seals::of_three_days(17).await;
+    let closed = world.manifest.closed_through.unwrap().to_string();
+    let (log, mut bytes) = last_entry(&shell);
+    let (half, next) = (bytes.len() / 2, log.with_file_name(format!("{:020}.entry", number(&log) + 1)));
+    bytes[half] ^= 1;
+    std::fs::write(next, bytes).unwrap();
+    let history = |to: &[&'static str]| [&["history", "--table", "orders", "--pk", "a0"], to].concat();
+    let closed: &'static str = closed.leak();
+    let first: &'static str = CREATED.plus(40).to_string().leak();
+    let diff = |to: &'static str| vec!["diff", "--table", "orders", "--from", first, "--to", to];
+    let replay = |at: &'static str| vec!["replay", "--table", "orders", "--at", at, "--into", "file:out.jsonl"];
+    let timeline = |to: &[&'static str]| [&["timeline", "--table", "orders"], to].concat();
+    for known in [history(&["--to", closed]), timeline(&["--to", closed]), diff(closed), replay(closed)] {
+        let ended = shell.run(&known).await;
+        assert!(ended.is(0).err.contains("has no effect"), "{known:?}: {ended}");
+    }
+    for unknown in [history(&[]), timeline(&[]), diff("latest"), replay("latest")] {
+        shell.refuses(&unknown, Exit::VerificationFailed, &["has no effect", "tailrace verify"]).await;
+    }
+    let told = shell.run(&history(&["--json"])).await;
+    assert!(told.lines().iter().filter(|line| line["type"] == "version").count() == 9, "{told}");
+}
+
+fn number(entry: &Path) -> u64 {
+    entry.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
