@@ -9,7 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tailrace::manifest::{Log, Manifest, Segments};
 use tailrace::platform::ids::Ids;
 use tailrace::replay::sink::{Item, SinkError};
-use tailrace::replay::{self, Bounds, Options, Plan, Point, Sink};
+use tailrace::replay::{self, Bounds, Options, Plan, Point, Sink, Steps};
 use tailrace::segment::{SegmentMeta, Tier, encode, name, open_checked};
 use tailrace::store::memory::MemoryStore;
 use tailrace::store::{Keep, ObjectStore};
@@ -103,7 +103,8 @@ pub(crate) fn run(runtime: &Runtime) {
         amount,
         fresh,
         |(mut manifest, plan, mut sink)| {
-            let run = replay::run(&archive.log, &mut manifest, &segments, plan, Bounds::DEFAULT, &mut sink);
+            let run =
+                replay::run(&archive.log, &mut manifest, &segments, plan, (Bounds::DEFAULT, Steps::SILENT), &mut sink);
             let total = runtime.block_on(run).unwrap();
             assert!(total.items > 0 && sink.0 > 0);
             manifest

@@ -18,14 +18,14 @@ use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, IntentKind, 
 use crate::platform::patience::Patience;
 use crate::platform::tasks;
 use crate::replay::sink::{Item, SinkError};
-use crate::replay::{self, Bounds, Options, Plan, Point, Sink};
+use crate::replay::{self, Bounds, Options, Plan, Point, Sink, Steps};
 use crate::segment::cut::bits_for;
 use crate::segment::{BaseRow, Facts};
 use crate::spill::{Sorted, Spill};
 use crate::store::ObjectStore;
 
 /// Bytes of rows that are held in memory, and at which a file ends.
-const HELD: u64 = 64 << 20;
+const HELD: u64 = 16 << 20;
 
 /// All that an image of the archive's own needs.
 pub struct ArchiveInput<'a> {
@@ -119,7 +119,8 @@ async fn image(
     scratch: &Path,
 ) -> Result<(Sorted<BaseRow>, u64), BaseError> {
     let mut rows = Rows(Ok(Spill::new(scratch, HELD)));
-    let total = replay::run(journal.log, journal.manifest, segments, plan, Bounds::DEFAULT, &mut rows).await;
+    let total =
+        replay::run(journal.log, journal.manifest, segments, plan, (Bounds::DEFAULT, Steps::SILENT), &mut rows).await;
     // Where they could not be taken, that says more than the replay, which could not give them.
     let spill = rows.0?;
     let items = total.map_err(BaseError::Replay)?.items;

@@ -14,7 +14,7 @@ use crate::segment::Facts;
 use crate::store::ObjectStore;
 
 /// Bytes of rows that are held in memory, and at which a file ends: 50 GB make 800 files.
-const HELD: u64 = 64 << 20;
+const HELD: u64 = 16 << 20;
 /// What the caller chooses.
 #[derive(Debug, Clone)]
 pub struct BaseOptions {

@@ -1,7 +1,6 @@
 //! `tailrace replay` (or `restore`): the table as it was, into a file, a folder or a new table.
 
 mod report;
-mod shown;
 
 use std::time::Duration;
 
@@ -24,9 +23,9 @@ use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::sink::{
     Destination, DestinationError, ENDINGS, FileSink, FolderSink, LeftBehind, SCHEMES, SinkError,
 };
-use crate::replay::{self, Asked, Bounds, Options, Plan, Refusal, ReplayError, Sink};
+use crate::replay::steps::WHOLE;
+use crate::replay::{self, Asked, Bounds, Options, Plan, Refusal, ReplayError, Sink, Steps};
 use report::{Planned, Replayed};
-use shown::{STEPS, Shown};
 
 /// How often `--wait` looks whether the archive has got there.
 const WAIT: Duration = Duration::from_secs(2);
@@ -79,10 +78,10 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let mut sink = sink(&archive, &timeline, &plan, &destination, config).await?;
     let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
     let (place, segments) = (timeline.place(&archive), timeline.segments(&archive));
-    let bar = context.out.progress(STEPS, "items");
-    let mut shown = Shown { sink: sink.as_mut(), tell: &|steps| bar.set_position(steps) };
-    let running =
-        replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, Bounds::of(config.memory), &mut shown);
+    let bar = context.out.progress(WHOLE, "replay");
+    let tell = |done| bar.set_position(done);
+    let how = (Bounds::of(config.memory), Steps::new(&tell));
+    let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, how, sink.as_mut());
     let done = context.stop.unless_stopped(Box::pin(running)).await;
     bar.finish_and_clear();
     let total = done.map_or_else(|| Err(stopped()), |done| done.map_err(|error| error.to_failure(&place)));

@@ -63,14 +63,12 @@ impl Manifest {
         (0..fold::NAMES).any(|feeds| fold::pack(&part_of_day, feeds).is_some_and(named))
     }
 
-    /// Whether `fold` is this manifest, its parts having been compared. The version of its entry is a hint: in the
-    /// bucket of a copied archive every entry has another one.
+    /// Whether `fold` is this manifest, its parts having been compared. The version of its entry is a hint: where an
+    /// archive was copied to every entry has another one, or none.
     #[must_use]
     pub fn equals(&self, fold: &StoredFold) -> bool {
         let Some(mut own) = self.root() else { return false };
-        if own.version_id.is_some() && fold.0.version_id.is_some() {
-            own.version_id.clone_from(&fold.0.version_id);
-        }
+        own.version_id.clone_from(&fold.0.version_id);
         own == fold.0
     }
 }

@@ -1,7 +1,9 @@
-//! Spawning.
+//! Spawning, and the threads that compute.
 #![expect(clippy::disallowed_methods, reason = "this file is where spawning is let in")]
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use std::sync::LazyLock;
+
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio::task::{JoinError, JoinHandle};
 
 /// The runtime ended a task.
@@ -17,9 +19,27 @@ pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) 
     tokio::spawn(work)
 }
 
+/// Threads that only compute, one for each processor. Those that wait for disks and names are others, as many as it
+/// takes; were these so many too, nothing would be faster, and each would keep memory that it once needed.
+static COMPUTING: LazyLock<Option<Runtime>> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(processors()).thread_name("compute").build().ok());
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs `work`, which computes for long, where it does not hold up the reactor. On a runtime of one thread, where a
 /// simulation runs, there is no such place: it takes its turn there, so that the same seed gives the same order.
 pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    match (Handle::current().runtime_flavor(), &*COMPUTING) {
+        (RuntimeFlavor::CurrentThread, _) => tokio::spawn(async move { work() }),
+        (_, Some(computing)) => computing.spawn(async move { work() }),
+        (_, None) => tokio::task::spawn_blocking(work),
+    }
+}
+
+/// The same for `work` that waits for a disk.
+pub fn wait<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => tokio::spawn(async move { work() }),
         _ => tokio::task::spawn_blocking(work),
@@ -32,11 +52,11 @@ pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 pub fn width() -> usize {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => 1,
-        _ => AT_ONCE * std::thread::available_parallelism().map_or(1, usize::from),
+        _ => AT_ONCE * processors(),
     }
 }
 
-/// The same, awaited.
+/// [`compute`], awaited.
 ///
 /// # Errors
 /// [`Interrupted`].

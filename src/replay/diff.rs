@@ -12,6 +12,7 @@ use super::image::Bounds;
 use super::plan::Plan;
 use super::run;
 use super::sink::{Item, Sink, SinkError};
+use super::steps::Steps;
 use crate::change::{KeyHash, Text};
 use crate::manifest::{Log, Manifest, Segments};
 
@@ -80,7 +81,7 @@ async fn given(
     bounds: Bounds,
     mut giving: Giving,
 ) -> Result<(), ReplayError> {
-    run(log, manifest, segments, plan, bounds, &mut giving).await.map(|_| ())
+    run(log, manifest, segments, plan, (bounds, Steps::SILENT), &mut giving).await.map(|_| ())
 }
 
 fn cut_off() -> SinkError {

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::error::ReplayError;
 use super::image::{Bounds, Reader};
 use super::plan::Plan;
+use super::steps::Steps;
 use crate::manifest::{Segments, unknown};
 
 /// The items of one image, by what is known of them.
@@ -25,7 +26,7 @@ pub struct Explained {
 pub async fn explain(plan: &Plan, segments: &Segments) -> Result<Explained, ReplayError> {
     let mut reader = Reader::new(plan, segments, Bounds::DEFAULT);
     let mut explained = Explained::default();
-    while let Some(stretch) = reader.next().await? {
+    while let Some(stretch) = reader.next(Steps::SILENT).await? {
         for winner in &stretch.winners {
             let (since, until) = winner.rests_on;
             let exact = unknown::meeting(&plan.accepted, since, until).next().is_none();

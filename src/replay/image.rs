@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use futures::future::{self, BoxFuture, FutureExt as _};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _};
 use serde::Serialize;
 
 use super::error::ReplayError;
@@ -25,6 +25,7 @@ use super::images::{self, Reach};
 use super::objects::Objects;
 use super::plan::Plan;
 use super::sink::{Item, Sink};
+use super::steps::Steps;
 use super::winners::{Stretch, Winner, Winners};
 use crate::change::{KeyHash, Text};
 use crate::manifest::{ReadError, Segments, unpacked};
@@ -94,7 +95,7 @@ impl Serialize for Total {
 pub(super) async fn run(
     plan: &Plan,
     segments: &Segments,
-    bounds: Bounds,
+    (bounds, steps): (Bounds, Steps<'_>),
     sink: &mut dyn Sink,
     given: &mut Total,
 ) -> Result<(), ReplayError> {
@@ -105,9 +106,9 @@ pub(super) async fn run(
     let mut reach = Reach::new(most_bytes);
     loop {
         let handing = hand_over(std::mem::take(&mut ready), sink, given);
-        let (stretch, handed) = future::join(reader.next(), handing).await;
+        let (stretch, handed) = future::join(reader.next(steps), handing).await;
         handed?;
-        let Some(Stretch { mut winners, .. }) = stretch? else { return Ok(()) };
+        let Some(Stretch { from, mut winners, next }) = stretch? else { return Ok(()) };
         let passed = pass_over.min(winners.len());
         pass_over -= passed;
         winners.drain(..passed);
@@ -119,6 +120,7 @@ pub(super) async fn run(
             handed?;
             let images = images?;
             reach.learn(&images);
+            winners.get(images.len() - 1).into_iter().for_each(|last| steps.given(from, next, last.key.hash));
             ready = winners.drain(..images.len()).zip(images).map(|(winner, image)| item(winner, image)).collect();
         }
     }
@@ -163,15 +165,19 @@ impl Reader {
     }
 
     /// Phase 1 of the next stretch.
-    pub(super) async fn next(&mut self) -> Result<Option<Stretch>, ReplayError> {
+    pub(super) async fn next(&mut self, steps: Steps<'_>) -> Result<Option<Stretch>, ReplayError> {
         let Some(from) = self.next else { return Ok(None) };
         let winners = Arc::new(Winners::new(Arc::clone(&self.plan), from, self.most_bytes));
         let mut gathering: Vec<BoxFuture<'_, _>> = Vec::with_capacity(self.begun.len());
         for ((file, meta), begun) in (0_u32..).zip(self.plan.objects()).zip(&mut self.begun) {
             gathering.push(gather(&self.objects, Arc::clone(&winners), file, meta, begun).boxed());
         }
-        let gathered = stream::iter(gathering).buffer_unordered(tasks::width());
-        gathered.try_for_each(|()| future::ready(Ok(()))).await?;
+        let all = gathering.len() as u64;
+        let mut gathered = stream::iter(gathering).buffer_unordered(tasks::width()).zip(stream::iter(1..));
+        while let Some((gathered, read)) = gathered.next().await {
+            gathered?;
+            steps.read(from, winners.until(), (read, all));
+        }
         let stretch = tasks::computed(move || winners.decide()).await;
         let damaged = |file: u32, reason: String| {
             let path = self.plan.objects().nth(file as usize).map(|meta| meta.path.clone()).unwrap_or_default();

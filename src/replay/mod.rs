@@ -12,6 +12,7 @@ mod objects;
 pub mod plan;
 pub mod point;
 pub mod sink;
+pub mod steps;
 pub mod timeline;
 mod winners;
 
@@ -24,6 +25,7 @@ pub use locate::locate;
 pub use plan::{Options, Plan, PlannedBase, Refusal, Watermark, Way, plan};
 pub use point::{Asked, Edge, Point, PointError};
 pub use sink::Sink;
+pub use steps::Steps;
 pub use timeline::timeline;
 
 use crate::manifest::{Log, Manifest, ReadError, Segments, Unknown};
@@ -43,7 +45,7 @@ pub async fn planned(
     Ok(plan(manifest, point, options)?)
 }
 
-/// Runs a plan into a sink and finishes it, within `bounds`. `manifest` is the one that the plan was made from.
+/// Runs a plan into a sink and finishes it, within `bounds`, telling `steps`. `manifest` is the one that the plan was made from.
 ///
 /// An object that is gone may have been replaced since the log was read (a day was sealed, and its raw segments
 /// collected): the log is read again and the replay goes on where it stood, as the answer at a covered point
@@ -56,12 +58,12 @@ pub async fn run(
     manifest: &mut Manifest,
     segments: &Segments,
     mut plan: Plan,
-    bounds: Bounds,
+    (bounds, steps): (Bounds, Steps<'_>),
     sink: &mut dyn Sink,
 ) -> Result<Total, ReplayError> {
     let mut given = Total::default();
     loop {
-        match image::run(&plan, segments, bounds, sink, &mut given).await {
+        match image::run(&plan, segments, (bounds, steps), sink, &mut given).await {
             Ok(()) => break,
             Err(ReplayError::Read(ReadError::Missing { path })) => refold(log, manifest, &path).await?,
             Err(error) => return Err(error),
@@ -72,6 +74,7 @@ pub async fn run(
         }
     }
     sink.finish().await?;
+    steps.whole();
     Ok(given)
 }
 

@@ -34,7 +34,7 @@ const TIGHT: Bounds = Bounds { keys: 800, images: 400, kept: 3000, reading: 4000
 async fn answer(history: &History, point: Point, bounds: Bounds) -> Result<(Images, Plan), ReplayError> {
     let plan = plan(&history.manifest, point, &Options::default())?;
     let (mut kept, mut total) = (Kept::default(), Total::default());
-    image::run(&plan, &history.segments(), bounds, &mut kept, &mut total).await?;
+    image::run(&plan, &history.segments(), (bounds, Steps::SILENT), &mut kept, &mut total).await?;
     assert_eq!(total.items, kept.0.len() as u64);
     assert_eq!(total.digest, kept.0.iter().fold(0, |sum: u128, item| sum.wrapping_add(item.digest)));
     assert!(kept.0.is_sorted_by(|a, b| (a.key_hash, &a.pk, &a.sk) < (b.key_hash, &b.pk, &b.sk)));
@@ -211,14 +211,16 @@ async fn a_run_taken_up_again_passes_over_what_the_sink_has() {
         let Some(asked_at) = history.manifest.closed_through else { continue };
         let Ok(plan) = plan(&history.manifest, Point::at(asked_at), &Options::default()) else { continue };
         let (mut whole, mut all) = (Kept::default(), Total::default());
-        if image::run(&plan, &history.segments(), TIGHT, &mut whole, &mut all).await.is_err() || all.items < 3 {
+        if image::run(&plan, &history.segments(), (TIGHT, Steps::SILENT), &mut whole, &mut all).await.is_err()
+            || all.items < 3
+        {
             continue;
         }
         let (mut rest, mut given) = (Kept::default(), Total::default());
         for item in &whole.0[..2] {
             given.add(item.digest);
         }
-        image::run(&plan, &history.segments(), TIGHT, &mut rest, &mut given).await.unwrap();
+        image::run(&plan, &history.segments(), (TIGHT, Steps::SILENT), &mut rest, &mut given).await.unwrap();
         assert_eq!((&rest.0[..], given), (&whole.0[2..], all));
         checked += 1;
     }
@@ -257,11 +259,11 @@ async fn what_is_called_exact_past_a_gap_is_the_truth_and_is_counted_one_by_one(
             }
             let truth = history.truth(|change| change.cut <= asked_at);
             let (mut kept, mut total) = (Kept::default(), Total::default());
-            image::run(&plan, &history.segments(), TIGHT, &mut kept, &mut total).await.unwrap();
+            image::run(&plan, &history.segments(), (TIGHT, Steps::SILENT), &mut kept, &mut total).await.unwrap();
             let counted = explain(&plan, &history.segments()).await.unwrap();
             let mut reader = image::Reader::new(&plan, &history.segments(), Bounds::DEFAULT);
             let mut sure = Vec::new();
-            while let Some(stretch) = reader.next().await.unwrap() {
+            while let Some(stretch) = reader.next(Steps::SILENT).await.unwrap() {
                 sure.extend(stretch.winners.into_iter().filter_map(|winner| {
                     let (since, until) = winner.rests_on;
                     let met = crate::manifest::unknown::meeting(&plan.accepted, since, until).next().is_some();

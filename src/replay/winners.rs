@@ -50,8 +50,10 @@ pub(super) struct Winner {
 }
 
 /// One stretch, decided.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stretch {
+    /// Where it begins.
+    pub(super) from: KeyHash,
     /// Its items in order of key.
     pub(super) winners: Vec<Winner>,
     /// Where the next stretch begins, if there is one.
@@ -218,7 +220,7 @@ impl Winners {
                 winners.push(Winner { key, lies, digest, rests_on });
             }
         }
-        Ok(Stretch { winners, next })
+        Ok(Stretch { from: self.from, winners, next })
     }
 }
 

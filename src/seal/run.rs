@@ -1,7 +1,7 @@
 //! Sealing day after day, oldest first.
 //!
 //! **Memory.** However large the day is, a run holds one raw file with its rows and `held` bytes of other rows while it
-//! reads, and one file of each part and its Parquet bytes while it writes (about three times `held`). What does not fit waits
+//! reads, and one file of each part, its columns and its Parquet bytes while it writes (about six times `held`). What does not fit waits
 //! in temporary files, which take about the size of the day's images.
 
 use std::ops::RangeInclusive;
@@ -22,7 +22,7 @@ use crate::spill::{Sorted, Spill};
 use crate::store::ObjectStore;
 
 /// Bytes of rows that are held in memory, and at which a file ends.
-const HELD: u64 = 64 << 20;
+const HELD: u64 = 16 << 20;
 /// zstd's level. The versions of a key lie side by side already: level 3 takes 1 % off the size and a fifth longer.
 const LEVEL: i32 = 1;
 /// The levels that there are.

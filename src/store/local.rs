@@ -61,7 +61,12 @@ impl LocalStore {
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let done = tasks::compute(move || work(&store).map_err(|error| store.error(&path, action, &error)));
+        let work = move || work(&store).map_err(|error| store.error(&path, action, &error));
+        let done = match action {
+            // What is read takes memory, which only few threads shall keep.
+            Action::Read => tasks::compute(work),
+            Action::Write => tasks::wait(work),
+        };
         done.await
             .unwrap_or_else(|error| Err(StoreError::Unavailable { path: String::new(), reason: error.to_string() }))
     }

@@ -11,6 +11,7 @@ mod doctor;
 mod exports;
 mod fleet;
 mod gaps;
+mod golden;
 mod history;
 mod kills;
 mod live;

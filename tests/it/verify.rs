@@ -55,6 +55,21 @@ fn damage(findings: &[Finding]) -> Vec<&Finding> {
 }
 
 #[tokio::test]
+async fn what_was_copied_out_of_a_bucket_with_versions_or_into_one_is_whole_and_goes_on() {
+    for (from, to) in [(MemoryStore::versioned(), MemoryStore::new()), (MemoryStore::new(), MemoryStore::versioned())] {
+        let mut world = World::begin(Arc::new(from), 19).await;
+        world.live().await;
+        let to: Arc<dyn ObjectStore> = Arc::new(to);
+        let mut copy = World::copy_into(&world.store, to, 20).await;
+        for _ in 0..20 {
+            copy.idle().await;
+        }
+        let (counts, findings) = verified(&copy, Arc::clone(&copy.store), Level::Full).await;
+        assert_eq!((findings, counts.folds >= 3), (Vec::new(), true), "{counts:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_sound_archive_is_found_whole() {
     let world = world(1).await;
     let (counts, findings) = verified(&world, Arc::clone(&world.store), Level::Full).await;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Holds the binary against the independent replayer on an archive that is there already.
+"""Holds the binary against the independent replayer on archives that are there already.
 
-    agree.py --binary target/debug/tailrace --archive FOLDER --table orders [--times 60] [--seed 1]
+    agree.py --binary target/debug/tailrace --archive FOLDER... --table orders [--times 60] [--seed 1]
 
 All that the page lets a reader check is checked, then both are asked for the image at random seconds: they give the same
 items, or both refuse. Each key's history by the binary has to be the changes that the replayer finds.
@@ -66,28 +66,45 @@ def histories(options, table):
     return len(keys)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ["--binary", "--archive", "--table"]:
-        parser.add_argument(name, required=True)
-    parser.add_argument("--times", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    table = replayer.Table(options.archive, options.table)
-    rows = replayer.check(table)
+def moments(table, draw, count):
+    """Random seconds: half of them beside changes and the borders of gaps, as most of a log may be silence."""
     seconds = [row.cut_at for found in table.keys().values() for row in found]
-    draw = random.Random(options.seed)
+    borders = seconds + [edge for gap in table.manifest.gaps for edge in (gap.from_cut, gap.to_cut)]
+    if not seconds:
+        return set()
+    beside = {draw.choice(borders) + draw.randint(-1, 1) for _ in range(count // 2)}
+    return beside | {draw.randint(min(seconds) - 60, max(seconds) + 60) for _ in range(count - count // 2)}
+
+
+def compare(options, archive):
+    """Images that are equal, refused by both, and histories; what differs is raised."""
+    options.archive = archive
+    table = replayer.Table(archive, options.table)
+    rows = replayer.check(table)
     equal, refused = 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        for at in {draw.randint(min(seconds) - 60, max(seconds) + 60) for _ in range(options.times)}:
+        for at in moments(table, random.Random(options.seed), options.times):
             mine, other = ours(options, at, folder), theirs(table, at)
             if mine != other:
                 raise Differ(f"at {rfc3339(at)}: {mine and len(mine)} items by the binary, {other and len(other)} by the replayer")
             equal, refused = equal + (mine is not None), refused + (mine is None)
     keys = histories(options, table)
     tiers = sorted({meta["tier"] for meta in table.manifest.segments.values()} | ({"base"} if table.manifest.bases else set()))
-    print(f"{rows} rows in {', '.join(tiers)}: {equal} images equal, {refused} refused by both, {keys} histories equal")
-    if not equal:
+    print(f"{archive}: {rows} rows in {', '.join(tiers)}: {equal} images equal, {refused} refused by both, {keys} histories equal")
+    return equal
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ["--binary", "--table"]:
+        parser.add_argument(name, required=True)
+    parser.add_argument("--archive", nargs="+", required=True, dest="archives")
+    parser.add_argument("--times", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    equal = [compare(options, archive) for archive in options.archives]
+    print(f"{len(equal)} archives, {sum(equal)} images equal, in {sum(map(bool, equal))} of them")
+    if not sum(equal):
         raise Differ("nothing was compared")
 
 

@@ -11,7 +11,7 @@ use tailrace::manifest::{Action, Gap, Log, Manifest, Segments};
 use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
 use tailrace::platform::tasks;
-use tailrace::replay::{self, Bounds, Options, Point, Sink};
+use tailrace::replay::{self, Bounds, Options, Point, Sink, Steps};
 use tailrace::segment::decode;
 use tailrace::store::ObjectStore;
 use tailrace::store::fault::{FaultyStore, Rates};
@@ -142,7 +142,9 @@ impl Archived {
         let plan = replay::plan(&self.manifest, Point::at(at), &Options::default()).unwrap();
         let segments = Segments::new(Arc::clone(store), identity().folder());
         let mut kept = Kept::default();
-        replay::run(&self.log, &mut self.manifest, &segments, plan, Bounds::DEFAULT, &mut kept).await.unwrap();
+        replay::run(&self.log, &mut self.manifest, &segments, plan, (Bounds::DEFAULT, Steps::SILENT), &mut kept)
+            .await
+            .unwrap();
         kept.finish().await.unwrap();
         let mut expected = BTreeMap::new();
         for lane in 0..flood.lanes {

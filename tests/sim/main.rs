@@ -16,6 +16,7 @@ mod dice;
 mod export;
 mod flood;
 mod gate;
+mod keep;
 mod load;
 mod model;
 mod rows;

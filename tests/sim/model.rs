@@ -15,7 +15,7 @@ use tailrace::manifest::unknown;
 use tailrace::manifest::{Action, BaseKind, Entry, Log, Manifest, Segments, ShardKey};
 use tailrace::platform::ids::Ids;
 use tailrace::replay::sink::{Item, SinkError};
-use tailrace::replay::{self, Bounds, Options, Plan, Point, Refusal, ReplayError, Sink};
+use tailrace::replay::{self, Bounds, Options, Plan, Point, Refusal, ReplayError, Sink, Steps};
 use tailrace::segment::{Row, decode};
 use tailrace::store::ObjectStore;
 use tailrace::store::memory::MemoryStore;
@@ -129,7 +129,7 @@ impl Reader {
         let plan = replay::plan(manifest, Point::at(at), &Options::default())?;
         let segments = Segments::new(self.store(), identity().folder());
         let mut kept = Kept::default();
-        match replay::run(log, manifest, &segments, plan.clone(), Bounds::DEFAULT, &mut kept).await {
+        match replay::run(log, manifest, &segments, plan.clone(), (Bounds::DEFAULT, Steps::SILENT), &mut kept).await {
             Ok(_) => Ok((plan, kept.0)),
             Err(ReplayError::Refused(refusal)) => Err(refusal),
             Err(error) => panic!("the replay at {at} failed: {error}"),

@@ -139,7 +139,15 @@ pub(crate) fn table(created: i64, stream: Option<StreamFacts>) -> TableFacts {
         replicated: false,
         items: 0,
         bytes: 0,
-        definition: serde_json::json!({"TableName": "orders"}),
+        definition: serde_json::json!({
+            "TableName": "orders",
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "ProvisionedThroughput": null,
+            "GlobalSecondaryIndexes": [],
+            "LocalSecondaryIndexes": [],
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use tailrace::store::memory::MemoryStore;
 use tokio::task::JoinHandle;
 
 use crate::dice::Dice;
+use crate::keep;
 use crate::model::Reader;
 use crate::service::{Manners, Service};
 use crate::trace::Trace;
@@ -68,6 +69,7 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
         seed,
         exports: Arc::default(),
     };
+    keep::begin(&place.archive).await;
     let reader = Reader::new(&place);
     let slack = dice.pick(&[31, 35, 50]);
     let mut story = Story {
@@ -88,6 +90,7 @@ pub(crate) async fn run(seed: u64, aloud: bool) -> Outcome {
     writing.abort();
     story.come_to_rest().await;
     let replays = story.reader.reckon().await;
+    keep::end(&story.place.archive).await;
     Outcome { trace, seconds: service.now() - crate::service::NOON, replays }
 }
 

@@ -68,7 +68,10 @@ impl World {
 
     /// A copy of everything that lies in an archive of one table, to go on with or to damage.
     pub(crate) async fn copy(from: &Arc<dyn ObjectStore>, seed: u64) -> Self {
-        let store: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+        Self::copy_into(from, Arc::new(MemoryStore::new()), seed).await
+    }
+
+    pub(crate) async fn copy_into(from: &Arc<dyn ObjectStore>, store: Arc<dyn ObjectStore>, seed: u64) -> Self {
         for object in from.list("", None, None).await.unwrap() {
             let bytes = from.get(&object.path, None).await.unwrap().bytes;
             store.put_new(&object.path, bytes, Keep::Full).await.unwrap();

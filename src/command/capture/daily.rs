@@ -18,8 +18,6 @@ use crate::platform::patience::Waiting;
 use crate::seal::SealOptions;
 use crate::segment::Facts;
 
-/// Bytes of rows that are held in memory: less than a command of its own may take.
-const HELD: u64 = 32 << 20;
 /// After a failure, which is told, the day waits so long.
 const RETRY: Duration = Duration::from_secs(3600);
 
@@ -76,7 +74,7 @@ impl<'a> Daily<'a> {
     async fn seal(&self) -> Result<(), Failure> {
         let _alone = self.keeper.sealing.lock().await;
         let mut opened = self.keeper.archive.open(self.table.clone()).await?;
-        let options = SealOptions { held: HELD, scratch: scratch() };
+        let options = SealOptions { scratch: scratch(), ..SealOptions::default() };
         let tell = Arc::new(|Waiting { why, .. }: Waiting| tracing::warn!(why, "sealing waits"));
         let (out, table) = (self.keeper.out, &self.table);
         let each = |day: &seal::Day| out.note(&format!("{table}: sealed {day}"));

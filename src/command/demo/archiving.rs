@@ -19,7 +19,7 @@ use crate::manifest::Segments;
 use crate::platform::ids::Ids;
 use crate::platform::{clock, tasks};
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
-use crate::replay::{self, Bounds, Options, Point, Total};
+use crate::replay::{self, Bounds, Options, Point, Steps, Total};
 use crate::segment;
 use crate::shard::table;
 use crate::store;
@@ -97,7 +97,9 @@ impl Archiving {
         let new = NewTable { name, keys: &keys, definition: definition.as_ref(), most_write_units: None, note: None };
         let mut sink = TableSink::create(client, new, Ids::random()).await.map_err(failed)?;
         let segments = Segments::new(Arc::clone(&self.archive.store), self.table.folder());
-        replay::run(&log, &mut manifest, &segments, plan, Bounds::DEFAULT, &mut sink).await.map_err(failed)
+        replay::run(&log, &mut manifest, &segments, plan, (Bounds::DEFAULT, Steps::SILENT), &mut sink)
+            .await
+            .map_err(failed)
     }
 
     /// Ends the capture as SIGTERM would, and checks everything that it wrote.

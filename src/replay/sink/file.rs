@@ -70,7 +70,7 @@ impl Sink for FileSink {
         let partial = self.partial.take().ok_or_else(ended)?;
         let note = self.note.take();
         let destination = partial.destination().to_owned();
-        tasks::compute(move || note::publish(&destination, note.as_deref(), || partial.publish()))
+        tasks::wait(move || note::publish(&destination, note.as_deref(), || partial.publish()))
             .await
             .map_err(|error| SinkError::Failed { place: String::new(), reason: error.to_string() })?
     }

@@ -96,7 +96,7 @@ impl Sink for FolderSink {
         self.end_part().await?;
         let (partial, note) = (self.partial.clone(), self.note.take());
         let publish = move || note::publish(&partial.destination, note.as_deref(), || partial.publish());
-        let published = tasks::compute(publish).await;
+        let published = tasks::wait(publish).await;
         published.map_err(|error| failure(&self.partial.destination, &io::Error::other(error)))??;
         self.published = true;
         Ok(())

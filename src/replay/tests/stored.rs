@@ -115,7 +115,7 @@ impl Archive {
     async fn planned(&self, plan: &Plan, bounds: Bounds) -> Result<Images, ReplayError> {
         let segments = Segments::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, "table".to_owned());
         let (mut kept, mut total) = (Kept::default(), Total::default());
-        image::run(plan, &segments, bounds, &mut kept, &mut total).await?;
+        image::run(plan, &segments, (bounds, Steps::SILENT), &mut kept, &mut total).await?;
         Ok(kept.0.into_iter().map(|item| (item.pk.as_str().to_owned(), item.image.as_str().to_owned())).collect())
     }
 }
