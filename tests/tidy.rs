@@ -36,6 +36,7 @@ const OUTSIDE: &[(&str, &[&str])] = &[
         &[
             "platform/aws/attribute",
             "shard/table",
+            "base/items",
             "base/scan",
             "base/export/service",
             "replay/sink/dynamodb",
@@ -46,7 +47,15 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("aws_smithy_http_client", &["platform/web"]),
     (
         "aws_smithy_runtime_api",
-        &["platform/aws", "platform/web", "shard/dynamodb", "base/scan", "replay/sink/dynamodb", "store/s3"],
+        &[
+            "platform/aws",
+            "platform/web",
+            "shard/dynamodb",
+            "base/items",
+            "base/scan",
+            "replay/sink/dynamodb",
+            "store/s3",
+        ],
     ),
     ("SharedResponseDeserializer", &["platform/aws/answer"]),
     ("object_store", &["store/local", "store/memory"]),

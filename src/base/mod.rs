@@ -4,6 +4,7 @@ mod archive;
 pub mod export;
 mod gather;
 mod input;
+pub mod items;
 mod journal;
 mod output;
 pub mod ready;

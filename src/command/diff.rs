@@ -1,20 +1,30 @@
-//! `tailrace diff`: what differs between the table at one time and at another.
+//! `tailrace diff`: what differs between the table at one time and at another, or now.
+
+mod live;
 
 use std::fmt;
 
 use clap::Args;
+use futures::future;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::Context;
 use super::archive::{Archive, Opened};
 use super::fields::{Changes, unreadable};
 use super::gaps::{named, one};
 use super::moment::asked_at;
+use super::table::TableName;
 use crate::change::image::ImageError;
 use crate::failure::Failure;
 use crate::manifest::Unknown;
 use crate::replay::{self, Asked, Bounds, Difference, Differences, Options, Plan, Point};
+use live::Live;
 
+/// The word for the table itself.
+const LIVE: &str = "live";
+/// Differences that wait to be told.
+const WAITING: usize = 200;
 /// What each of the two images may hold, in bytes.
 const MEMORY: usize = 192 << 20;
 
@@ -27,7 +37,8 @@ pub struct Diff {
     /// The table at the end of this second
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: String,
-    /// Against the table at the end of this second, or `latest`
+    /// Against the table at the end of this second, `latest`, or `live`: the table itself, of which the items are read
+    /// that changed since, as far as the archive knows
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: String,
     /// Go past this gap (see `tailrace gaps`): changes in it may be missing from either side. May be given several times
@@ -36,32 +47,63 @@ pub struct Diff {
 }
 
 pub(super) async fn run(context: &Context, args: &Diff) -> Result<(), Failure> {
-    let (from, to) = (asked_at("--from", &args.from)?, asked_at("--to", &args.to)?);
+    let name: TableName = args.table.parse()?;
+    let (from, to) = (asked_at("--from", &args.from)?, args.to()?);
     let archive = context.archive().await?;
     let mut timeline = one(&archive, &args.table).await?;
     let place = timeline.place(&archive);
     timeline.load_all(&place).await?;
+    let live = if args.is_live() { Some(Live::of(&timeline, &name).await?) } else { None };
     let before = plan(&archive, &mut timeline, args, &from, &place).await?;
     let after = plan(&archive, &mut timeline, args, &to, &place).await?;
-    let is_final = [&before, &after].iter().all(|plan| plan.is_final && !plan.point.latest);
-    timeline.serves(is_final, &context.out)?;
-    let mut done = Done::of(&timeline.table.to_string(), &before, &after);
-    let mut spoilt: Option<ImageError> = None;
-    let mut each = |difference: &Difference| match Shown::of(difference) {
-        Ok(shown) => context.out.result("difference", &shown),
-        Err(error) => spoilt = Some(error),
-    };
-    let (segments, bounds) = (timeline.segments(&archive), Bounds::of(MEMORY));
+    let is_final = |plan: &Plan| plan.is_final && !plan.point.latest;
+    timeline.serves(is_final(&before) && (is_final(&after) || live.is_some()), &context.out)?;
+    let mut done = Done::of(&timeline.table.to_string(), &before, &after, live.is_some());
+    let (segments, bounds, (send, differences)) =
+        (timeline.segments(&archive), Bounds::of(MEMORY), mpsc::channel(WAITING));
     let (log, manifest) = (&timeline.log, &timeline.manifest);
-    let comparing = Box::pin(replay::diff(log, manifest, &segments, (before, after), bounds, &mut each));
-    let compared = context.stop.unless_stopped(comparing).await;
+    let comparing = Box::pin(replay::diff(log, manifest, &segments, (before, after), bounds, send));
+    let telling = tell(context, live.as_ref(), differences, &place);
+    let compared = context.stop.unless_stopped(future::join(comparing, telling)).await;
     let stopped = || context.stop.stopped("stopped before everything was compared", &args.table);
-    done.counts = compared.ok_or_else(stopped)?.map_err(|error| error.to_failure(&place))?;
-    if let Some(error) = spoilt {
-        return Err(unreadable(&error, &place));
-    }
+    let (counts, told) = compared.ok_or_else(stopped)?;
+    // Who cannot tell what differs stops the comparison.
+    let told = told?;
+    let counts = counts.map_err(|error| error.to_failure(&place))?;
+    done.counts = told.map_or(counts, |told| Differences { same: told.same + counts.same, ..told });
     context.out.summary(&done);
     Ok(())
+}
+
+/// Prints differences as they come, those from the live items where there are any; their counts then.
+async fn tell(
+    context: &Context,
+    live: Option<&Live>,
+    mut differences: mpsc::Receiver<Difference>,
+    place: &str,
+) -> Result<Option<Differences>, Failure> {
+    let print = |difference: &Difference| {
+        context.out.result("difference", &Shown::of(difference).map_err(|error| unreadable(&error, place))?);
+        Ok(())
+    };
+    if let Some(live) = live {
+        return live.compare(differences, print).await.map(Some);
+    }
+    while let Some(difference) = differences.recv().await {
+        print(&difference)?;
+    }
+    Ok(None)
+}
+
+impl Diff {
+    fn is_live(&self) -> bool {
+        self.to == LIVE
+    }
+
+    /// The later time. What the archive holds last tells which items may differ from the live ones.
+    fn to(&self) -> Result<Asked, Failure> {
+        if self.is_live() { Ok(Asked::Latest) } else { asked_at("--to", &self.to) }
+    }
 }
 
 async fn plan(
@@ -114,6 +156,8 @@ struct Done {
     table: String,
     from: Point,
     to: Point,
+    /// Compared with the table itself, of which the items were read that differ up to `to`.
+    live: bool,
     #[serde(flatten)]
     counts: Differences,
     /// What was gone past on either side.
@@ -121,22 +165,23 @@ struct Done {
 }
 
 impl Done {
-    fn of(table: &str, before: &Plan, after: &Plan) -> Self {
+    fn of(table: &str, before: &Plan, after: &Plan, live: bool) -> Self {
         let mut accepted_gaps = before.accepted.clone();
         accepted_gaps.extend(after.accepted.iter().filter(|gap| !before.accepted.contains(gap)).cloned());
         let (from, to) = (before.point.clone(), after.point.clone());
-        Self { table: table.to_owned(), from, to, counts: Differences::default(), accepted_gaps }
+        Self { table: table.to_owned(), from, to, live, counts: Differences::default(), accepted_gaps }
     }
 }
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Differences { added, removed, changed, same } = self.counts;
-        write!(
-            f,
-            "from {} to {}: {added} added, {removed} removed, {changed} changed, {same} the same",
-            self.from, self.to
-        )?;
+        let to = if self.live {
+            format!("the live table (changes archived up to {})", self.to)
+        } else {
+            self.to.to_string()
+        };
+        write!(f, "from {} to {to}: {added} added, {removed} removed, {changed} changed, {same} the same", self.from)?;
         self.accepted_gaps.iter().try_for_each(|gap| write!(f, "\nnot exact: it goes past {gap}"))
     }
 }

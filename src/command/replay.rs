@@ -18,13 +18,13 @@ use crate::config::ReplayConfig;
 use crate::config::file::nearest;
 use crate::config::raw::ReplayOptions;
 use crate::failure::{Exit, Failure};
-use crate::platform::clock;
+use crate::platform::{clock, tasks};
 use crate::replay::sink::dynamodb::{NewTable, TableSink};
 use crate::replay::sink::{
     Destination, DestinationError, ENDINGS, FileSink, FolderSink, LeftBehind, SCHEMES, SinkError,
 };
 use crate::replay::steps::WHOLE;
-use crate::replay::{self, Asked, Bounds, Options, Plan, Refusal, ReplayError, Sink, Steps};
+use crate::replay::{self, Asked, Bounds, Cost, Options, Plan, Refusal, ReplayError, Sink, Steps};
 use report::{Planned, Replayed};
 
 /// How often `--wait` looks whether the archive has got there.
@@ -70,17 +70,18 @@ pub(super) async fn run(context: &Context, args: &Replay) -> Result<(), Failure>
     let asked = args.asked(&context.matches)?;
     let destination = args.into.as_deref().map(Destination::parse).transpose();
     let destination = destination.map_err(|error| usage(&error, "--into", &nearest_destination(&error)))?;
+    let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
+    let bounds = Bounds::of(config.memory);
     let stopped = || context.stop.stopped("the replay was stopped before its end", &args.table);
-    let ready = context.stop.unless_stopped(Box::pin(ready(context, args, &name, &asked))).await;
+    let ready = context.stop.unless_stopped(Box::pin(ready(context, args, &name, &asked, bounds))).await;
     let (archive, mut timeline, plan) = ready.unwrap_or_else(|| Err(stopped()))?;
     let Some(destination) = destination.filter(|_| !args.dry_run) else { return Ok(()) };
-    let config = ReplayConfig::resolve(&args.options, &context.loaded.file.replay);
     let mut sink = sink(&archive, &timeline, &plan, &destination, config).await?;
     let (point, accepted) = (plan.point.clone(), plan.accepted.clone());
     let (place, segments) = (timeline.place(&archive), timeline.segments(&archive));
     let bar = context.out.progress(WHOLE, "replay");
     let tell = |done| bar.set_position(done);
-    let how = (Bounds::of(config.memory), Steps::new(&tell));
+    let how = (bounds, Steps::new(&tell));
     let running = replay::run(&timeline.log, &mut timeline.manifest, &segments, plan, how, sink.as_mut());
     let done = context.stop.unless_stopped(Box::pin(running)).await;
     bar.finish_and_clear();
@@ -97,13 +98,14 @@ async fn ready(
     args: &Replay,
     name: &TableName,
     asked: &Asked,
+    bounds: Bounds,
 ) -> Result<(Archive, Opened, Plan), Failure> {
     let archive = context.archive().await?;
     let mut timeline = pick(&archive, name, asked).await?;
     let place = timeline.place(&archive);
     let plan = plan(context, args, &archive, &mut timeline, asked, &place).await?;
     timeline.serves(plan.is_final && !plan.point.latest, &context.out)?;
-    context.out.result("plan", &Planned(&plan));
+    context.out.result("plan", &Planned(&plan, Cost::of(&plan, bounds, tasks::processors())));
     Ok((archive, timeline, plan))
 }
 

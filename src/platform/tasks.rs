@@ -24,7 +24,9 @@ pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) 
 static COMPUTING: LazyLock<Option<Runtime>> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(processors()).thread_name("compute").build().ok());
 
-fn processors() -> usize {
+/// Processors that this process may use.
+#[must_use]
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -45,8 +45,22 @@ pub struct Differences {
     pub same: u64,
 }
 
-/// Gives `each` the items that differ between the images of two plans, in order of key. Each of the two replays stays
-/// within `bounds`. What was given before an error is true of the items that it names, and says nothing of others.
+impl Differences {
+    /// Counts an item in; false where it is the same on both sides.
+    pub fn count(&mut self, difference: &Difference, same: bool) -> bool {
+        let count = match (&difference.before, &difference.after) {
+            _ if same => &mut self.same,
+            (Some(_), Some(_)) => &mut self.changed,
+            (Some(_), None) => &mut self.removed,
+            (None, _) => &mut self.added,
+        };
+        *count += 1;
+        !same
+    }
+}
+
+/// Sends `to` the items that differ between the images of two plans, in order of key. Each of the two replays stays
+/// within `bounds`. What was sent before an error is true of the items that it names, and says nothing of others.
 ///
 /// # Errors
 /// [`ReplayError`] of either.
@@ -56,7 +70,7 @@ pub async fn diff(
     segments: &Segments,
     (before, after): (Plan, Plan),
     bounds: Bounds,
-    each: &mut (dyn FnMut(&Difference) + Send),
+    to: mpsc::Sender<Difference>,
 ) -> Result<Differences, ReplayError> {
     let (mut first, mut second) = (manifest.clone(), manifest.clone());
     let ((give_first, first_side), (give_second, second_side)) = (side(), side());
@@ -64,7 +78,7 @@ pub async fn diff(
         given(log, &mut first, segments, before, bounds, give_first),
         given(log, &mut second, segments, after, bounds, give_second),
     );
-    let walked = walk(first_side, second_side, each);
+    let walked = walk(first_side, second_side, to);
     match future::join(runs, walked).await {
         // One that is cut off says only that the other failed.
         ((Err(ReplayError::Sink(_)), Err(error)) | (Err(error), _) | (_, Err(error)), _) => Err(error),
@@ -141,8 +155,8 @@ fn order(item: &Item) -> (KeyHash, &Text, &Option<Text>) {
     (item.key_hash, &item.pk, &item.sk)
 }
 
-/// None where a side was cut off.
-async fn walk(mut first: Side, mut second: Side, each: &mut (dyn FnMut(&Difference) + Send)) -> Option<Differences> {
+/// None where a side was cut off, or nobody wants to know any more.
+async fn walk(mut first: Side, mut second: Side, to: mpsc::Sender<Difference>) -> Option<Differences> {
     let mut counts = Differences::default();
     loop {
         if !(first.fill().await && second.fill().await) {
@@ -156,21 +170,13 @@ async fn walk(mut first: Side, mut second: Side, each: &mut (dyn FnMut(&Differen
         };
         let before = if order.is_le() { first.next.take() } else { None };
         let after = if order.is_ge() { second.next.take() } else { None };
-        match (before, after) {
-            (Some(before), Some(after)) if before.digest == after.digest => counts.same += 1,
-            (before, after) => {
-                let count = match (&before, &after) {
-                    (Some(_), Some(_)) => &mut counts.changed,
-                    (Some(_), None) => &mut counts.removed,
-                    _ => &mut counts.added,
-                };
-                *count += 1;
-                if let Some(key) = before.as_ref().or(after.as_ref()) {
-                    let (pk, sk) = (key.pk.clone(), key.sk.clone());
-                    let image = |item: Option<Item>| item.map(|item| item.image);
-                    each(&Difference { pk, sk, before: image(before), after: image(after) });
-                }
-            }
+        let same = before.as_ref().map(|item| item.digest) == after.as_ref().map(|item| item.digest);
+        let key = before.as_ref().or(after.as_ref())?;
+        let (pk, sk) = (key.pk.clone(), key.sk.clone());
+        let image = |item: Option<Item>| item.map(|item| item.image);
+        let difference = Difference { pk, sk, before: image(before), after: image(after) };
+        if counts.count(&difference, same) {
+            to.send(difference).await.ok()?;
         }
     }
 }
@@ -206,13 +212,17 @@ mod tests {
             });
             Some(side)
         });
-        let mut found = Vec::new();
+        let (send, mut receive) = mpsc::channel(WAITING);
+        let walking = walk(made[0].take().unwrap(), made[1].take().unwrap(), send);
         let text = |text: &Option<Text>| text.as_ref().map(|text| text.as_str().to_owned());
-        let mut each = |difference: &Difference| {
-            found.push((difference.pk.as_str().to_owned(), text(&difference.before), text(&difference.after)));
+        let found = async {
+            let mut found = Vec::new();
+            while let Some(Difference { pk, before, after, .. }) = receive.recv().await {
+                found.push((pk.as_str().to_owned(), text(&before), text(&after)));
+            }
+            found
         };
-        let counts = walk(made[0].take().unwrap(), made[1].take().unwrap(), &mut each).await;
-        (counts, found)
+        future::join(walking, found).await
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! 7. The image of the table at a point: point → plan → image → sink.
 
+mod cost;
 mod diff;
 mod error;
 mod explain;
@@ -16,6 +17,7 @@ pub mod steps;
 pub mod timeline;
 mod winners;
 
+pub use cost::Cost;
 pub use diff::{Difference, Differences, diff};
 pub use error::ReplayError;
 pub use explain::{Explained, explain};

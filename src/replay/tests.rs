@@ -4,9 +4,12 @@ mod history;
 mod stored;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::change::{Second, Text};
+use crate::store::ObjectStore;
+use crate::store::counting::CountingStore;
 use history::{History, Images};
 
 /// Histories in each test; every one prints its seed when it fails.
@@ -280,4 +283,19 @@ async fn what_is_called_exact_past_a_gap_is_the_truth_and_is_counted_one_by_one(
         }
     }
     assert!(exact > 10 && doubtful > 10, "{exact} {doubtful}");
+}
+
+#[tokio::test]
+async fn a_plan_costs_as_many_requests_as_were_expected() {
+    for seed in 0..SEEDS {
+        let history = History::random(seed).await;
+        let Some(asked_at) = history.manifest.closed_through else { continue };
+        let Ok(plan) = plan(&history.manifest, Point::at(asked_at), &Options::default()) else { continue };
+        let counting = Arc::new(CountingStore::new(history.store()));
+        let segments = Segments::new(Arc::clone(&counting) as Arc<dyn ObjectStore>, "table".to_owned());
+        let (mut kept, mut total) = (Kept::default(), Total::default());
+        image::run(&plan, &segments, (Bounds::DEFAULT, Steps::SILENT), &mut kept, &mut total).await.unwrap();
+        let cost = Cost::of(&plan, Bounds::DEFAULT, 2);
+        assert_eq!((cost.requests, cost.seconds), (counting.take().reads, 1), "seed {seed}: {plan}");
+    }
 }

@@ -9,6 +9,7 @@ mod damage;
 mod diffs;
 mod doctor;
 mod exports;
+mod far;
 mod fleet;
 mod gaps;
 mod golden;

@@ -6,14 +6,15 @@ use serde::Serialize;
 
 use crate::change::{Second, TableIdentity};
 use crate::manifest::Unknown;
-use crate::replay::{Plan, Point, Total};
+use crate::replay::{Cost, Plan, Point, Total};
 
-/// The plan, for people and in short for machines.
-pub(super) struct Planned<'a>(pub &'a Plan);
+/// The plan, for people and in short for machines, and what it takes to run it.
+pub(super) struct Planned<'a>(pub &'a Plan, pub Cost);
 
 impl fmt::Display for Planned<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let Cost { requests, seconds } = self.1;
+        writeln!(f, "{}expected   about {requests} requests and {seconds} s, or as long as the store takes", self.0)
     }
 }
 
@@ -28,6 +29,7 @@ impl Serialize for Planned<'_> {
             files: usize,
             rows: u64,
             bytes: u64,
+            expected: Cost,
             covered_through: Second,
             is_final: bool,
             late: bool,
@@ -43,6 +45,7 @@ impl Serialize for Planned<'_> {
             files: plan.changes.len() + plan.base.segments.len(),
             rows: plan.rows,
             bytes: plan.bytes,
+            expected: self.1,
             covered_through: plan.covered_through,
             is_final: plan.is_final,
             late: plan.late,

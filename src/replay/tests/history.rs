@@ -274,8 +274,12 @@ impl History {
         self.bases.push(Taken { fence, complete, rows });
     }
 
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::<MemoryStore>::clone(&self.store)
+    }
+
     pub(super) fn segments(&self) -> Segments {
-        Segments::new(Arc::clone(&self.store) as Arc<dyn ObjectStore>, "table".to_owned())
+        Segments::new(self.store(), "table".to_owned())
     }
 
     /// Times worth asking for: the borders of everything, and some between.

@@ -3,6 +3,7 @@
 use super::seals::of_three_days;
 use super::*;
 use crate::support::world::CREATED;
+use aws_sdk_dynamodb::types::StreamViewType;
 
 type Items = BTreeMap<String, Value>;
 
@@ -92,4 +93,50 @@ async fn a_side_that_has_no_answer_is_named() {
         std::fs::write(shell.path("archive").join(world.log.path(path)), b"other bytes").unwrap();
     }
     refused(&at(0, 40), &at(1, 640), Exit::VerificationFailed, &["2026-11-23", "tailrace verify"]).await;
+}
+
+/// As far as the archive is surely complete.
+async fn covered(shell: &Shell) -> String {
+    let listed = shell.run(&["list", "--json"]).await;
+    listed.is(0).lines()[0]["closed_through"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_live_table_is_compared_by_the_items_that_changed_and_never_scanned() {
+    let dynamo = Dynamo::start().await;
+    dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+    let shell = Shell::with_archive(&dynamo).await;
+    let once = ["capture", "--once", "--settle", "1s", "--flush-age", "1s", "--table", "orders"];
+    for key in ["a", "b", "d"] {
+        live::put(&dynamo, "orders", key, "first").await;
+    }
+    clock::sleep(Duration::from_secs(2)).await;
+    shell.run(&once).await.is(0);
+    let before = covered(&shell).await;
+    clock::sleep(Duration::from_secs(2)).await;
+    live::put(&dynamo, "orders", "a", "second").await;
+    live::put(&dynamo, "orders", "c", "made").await;
+    live::delete(&dynamo, "orders", "b").await;
+    clock::sleep(Duration::from_secs(2)).await;
+    shell.run(&once).await.is(0);
+    // What the archive does not know yet is seen in the items that it knows to have changed.
+    live::put(&dynamo, "orders", "a", "third").await;
+    live::delete(&dynamo, "orders", "c").await;
+    let asked = ["diff", "--table", "orders", "--from", &before, "--to", "live", "--json"];
+    let ended = shell.run(&asked).await;
+    let lines = ended.is(0).lines();
+    let shown: Vec<_> = lines.iter().filter(|line| line["type"] == "difference").collect();
+    let of = |pk: &str| shown.iter().find(|line| line["pk"] == pk).unwrap();
+    assert_eq!(shown.len(), 2, "{ended}");
+    assert_eq!((&of("a")["change"], &of("a")["changes"]["v"]["after"]["S"]), (&"changed".into(), &"third".into()));
+    assert_eq!(of("b")["change"], "removed", "{ended}");
+    let summary = ended.summary();
+    let counts = ["added", "removed", "changed", "same"].map(|count| summary[count].as_u64().unwrap());
+    assert_eq!(counts, [0, 1, 1, 2], "{ended}");
+    let text = shell.run(&asked[..7]).await;
+    assert!(text.is(0).out.contains("the live table"), "{text}");
+    dynamo.client.delete_table().table_name("orders").send().await.unwrap();
+    shell.refuses(&asked[..7], Exit::Usage, &["orders"]).await;
+    dynamo.create_table("orders", Some(StreamViewType::NewAndOldImages)).await;
+    shell.refuses(&asked[..7], Exit::Usage, &["made anew", "--to live"]).await;
 }

@@ -14,10 +14,16 @@ fn once<'a>(tables: &'a [&'a str]) -> Vec<&'a str> {
     ["capture", "--once", "--settle", "1s", "--flush-age", "1s"].into_iter().chain(named).collect()
 }
 
-async fn put(dynamo: &Dynamo, table: &str, key: &str, value: &str) {
+pub(super) async fn put(dynamo: &Dynamo, table: &str, key: &str, value: &str) {
     let put = dynamo.client.put_item().table_name(table);
     let put = put.item("pk", AttributeValue::S(key.into())).item("sk", AttributeValue::N("1".into()));
     put.item("v", AttributeValue::S(value.into())).send().await.unwrap();
+}
+
+pub(super) async fn delete(dynamo: &Dynamo, table: &str, key: &str) {
+    let delete = dynamo.client.delete_item().table_name(table);
+    let delete = delete.key("pk", AttributeValue::S(key.into())).key("sk", AttributeValue::N("1".into()));
+    delete.send().await.unwrap();
 }
 
 async fn turn_off(dynamo: &Dynamo, table: &str) {

@@ -127,10 +127,20 @@ async fn each_role_does_what_its_policy_allows_and_nothing_else() {
     let point = ["replay", "--table", "orders", "--at", "latest", "--into"];
     replay.shell.run(&[&point[..], &["dynamodb:restored"]].concat()).await.is(0);
     replay.shell.run(&[&point[..], &["file:out.jsonl"]].concat()).await.is(0);
+    let listed = replay.shell.run(&["list", "--table", "orders", "--json"]).await;
+    let from = listed.is(0).lines()[0]["restorable_from"].as_str().unwrap().to_owned();
+    replay.shell.run(&["diff", "--table", "orders", "--from", &from, "--to", "live"]).await.is(0);
     replay.is_what(include_str!("../../../deploy/iam-replay.json"));
 
     let audit = Scene::begin(&dynamo, Some(&capture)).await;
-    for verb in [&["status"][..], &["list"], &["gaps", "list"], &["verify"], &["files", "--table", "orders"]] {
+    for verb in [
+        &["status"][..],
+        &["list"],
+        &["gaps", "list"],
+        &["verify"],
+        &["files", "--table", "orders"],
+        &["timeline", "--table", "orders"],
+    ] {
         audit.shell.run(verb).await.is(0);
     }
     audit.is_what(include_str!("../../../deploy/iam-audit.json"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
@@ -22,6 +23,7 @@ use super::{BUCKET, Rules};
 pub(crate) struct Bucket {
     rules: Rules,
     held: Mutex<Held>,
+    sent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +44,17 @@ pub(crate) struct Version {
 
 impl Bucket {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, held: Mutex::default() }
+        Self { rules, held: Mutex::default(), sent: AtomicU64::default() }
+    }
+
+    /// Puts an object there without a request.
+    pub(crate) fn place(&self, key: &str, bytes: Bytes) {
+        self.held().add(key, Some(bytes), None, self.versioned());
+    }
+
+    /// Bytes of objects that were answered so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// Everything of a key.
@@ -193,6 +205,7 @@ impl S3 for Api {
             let length = bytes.len() as u64;
             let part = range.check(length).map_err(|_| s3_error!(InvalidRange))?;
             let content_range = Some(format!("bytes {}-{}/{length}", part.start, part.end - 1));
+            self.0.sent.fetch_add(part.end - part.start, Relaxed);
             let part = bytes.slice(usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap());
             return Ok(S3Response::new(GetObjectOutput {
                 content_length: i64::try_from(part.len()).ok(),
@@ -203,6 +216,7 @@ impl S3 for Api {
                 ..Default::default()
             }));
         }
+        self.0.sent.fetch_add(bytes.len() as u64, Relaxed);
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(size(&version)),
             checksum_sha256: Some(sha256(&bytes)),
