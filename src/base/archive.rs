@@ -19,13 +19,10 @@ use crate::platform::patience::Patience;
 use crate::platform::tasks;
 use crate::replay::sink::{Item, SinkError};
 use crate::replay::{self, Bounds, Options, Plan, Point, Sink, Steps};
-use crate::segment::cut::bits_for;
+use crate::segment::cut::{HELD, bits_for};
 use crate::segment::{BaseRow, Facts};
 use crate::spill::{Sorted, Spill};
 use crate::store::ObjectStore;
-
-/// Bytes of rows that are held in memory, and at which a file ends.
-const HELD: u64 = 16 << 20;
 
 /// All that an image of the archive's own needs.
 pub struct ArchiveInput<'a> {

@@ -11,10 +11,9 @@ use crate::manifest::{Log, Manifest};
 use crate::platform::ids::Ids;
 use crate::platform::patience::Tell;
 use crate::segment::Facts;
+use crate::segment::cut::HELD;
 use crate::store::ObjectStore;
 
-/// Bytes of rows that are held in memory, and at which a file ends: 50 GB make 800 files.
-const HELD: u64 = 16 << 20;
 /// What the caller chooses.
 #[derive(Debug, Clone)]
 pub struct BaseOptions {

@@ -33,29 +33,28 @@ pub fn processors() -> usize {
 /// Runs `work`, which computes for long, where it does not hold up the reactor. On a runtime of one thread, where a
 /// simulation runs, there is no such place: it takes its turn there, so that the same seed gives the same order.
 pub fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    match (Handle::current().runtime_flavor(), &*COMPUTING) {
-        (RuntimeFlavor::CurrentThread, _) => tokio::spawn(async move { work() }),
-        (_, Some(computing)) => computing.spawn(async move { work() }),
-        (_, None) => tokio::task::spawn_blocking(work),
+    let computing = if takes_turns() { None } else { COMPUTING.as_ref() };
+    match computing {
+        Some(computing) => computing.spawn(async move { work() }),
+        None => wait(work),
     }
 }
 
 /// The same for `work` that waits for a disk.
 pub fn wait<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => tokio::spawn(async move { work() }),
-        _ => tokio::task::spawn_blocking(work),
-    }
+    if takes_turns() { tokio::spawn(async move { work() }) } else { tokio::task::spawn_blocking(work) }
+}
+
+/// Whether the runtime has one thread.
+fn takes_turns() -> bool {
+    Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread
 }
 
 /// How many objects are fetched and worked on at once: some for each processor, as each is also waited for; one where
 /// there is only one thread.
 #[must_use]
 pub fn width() -> usize {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => 1,
-        _ => AT_ONCE * processors(),
-    }
+    if takes_turns() { 1 } else { AT_ONCE * processors() }
 }
 
 /// [`compute`], awaited.

@@ -78,7 +78,7 @@ fn may_hold(meta: &SegmentMeta, hash: KeyHash, (from, to): (Second, Second)) -> 
     in_hash
         && match meta.tier {
             Tier::Base => false,
-            Tier::Raw => meta.min_cut_at.is_none_or(|min| min <= to) && meta.max_cut_at.is_none_or(|max| max >= from),
+            Tier::Raw => meta.meets(from, to),
             Tier::Heads | Tier::Rest => from.day() <= meta.dt && meta.dt <= to.day(),
         }
 }

@@ -1,8 +1,8 @@
 //! Sealing day after day, oldest first.
 //!
 //! **Memory.** However large the day is, a run holds one raw file with its rows and `held` bytes of other rows while it
-//! reads, and one file of each part, its columns and its Parquet bytes while it writes (about six times `held`). What does not fit waits
-//! in temporary files, which take about the size of the day's images.
+//! reads, and one file of each part, its columns and its Parquet bytes while it writes (about six times `held`). What does
+//! not fit waits in temporary files, which take about the size of the day's images.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -15,14 +15,12 @@ use super::{SealError, SealedDay};
 use crate::change::Second;
 use crate::manifest::{Action, Journal, Label, ReadError, Seal, SealStarted, Segments, Shelf, ShelfError};
 use crate::platform::tasks;
-use crate::segment::cut::bits_for;
+use crate::segment::cut::{HELD, bits_for};
 use crate::segment::encode::{self, Layout};
 use crate::segment::{Facts, Row, SegmentMeta, name, open_checked};
 use crate::spill::{Sorted, Spill};
 use crate::store::ObjectStore;
 
-/// Bytes of rows that are held in memory, and at which a file ends.
-const HELD: u64 = 16 << 20;
 /// zstd's level. The versions of a key lie side by side already: level 3 takes 1 % off the size and a fifth longer.
 const LEVEL: i32 = 1;
 /// The levels that there are.

@@ -27,6 +27,9 @@ impl FlushPolicy {
     }
 }
 
+/// Bytes of rows that sorting holds in memory, and at which a sorted file ends: 50 GB make 3,200 files. With more of
+/// them nothing is faster, and memory follows them six times over.
+pub const HELD: u64 = 16 << 20;
 /// A table, or a day, up to this size has one bucket.
 const BUCKET_BYTES: u64 = 256 << 20;
 /// At most 512 buckets.

@@ -77,3 +77,11 @@ pub struct SegmentMeta {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows_root: Option<String>,
 }
+
+impl SegmentMeta {
+    /// Whether a change of it may be stamped from `from` to `to`, as far as the entry tells.
+    #[must_use]
+    pub fn meets(&self, from: Second, to: Second) -> bool {
+        self.min_cut_at.is_none_or(|min| min <= to) && self.max_cut_at.is_none_or(|max| max >= from)
+    }
+}

@@ -184,11 +184,7 @@ fn length(seconds: i64) -> i64 {
 }
 
 fn within(manifest: &Manifest, from: Second, to: Second) -> Vec<Arc<SegmentMeta>> {
-    let meets = |meta: &&Arc<SegmentMeta>| {
-        meta.tier != Tier::Base
-            && meta.min_cut_at.is_none_or(|min| min <= to)
-            && meta.max_cut_at.is_none_or(|max| max >= from)
-    };
+    let meets = |meta: &&Arc<SegmentMeta>| meta.tier != Tier::Base && meta.meets(from, to);
     manifest.segments.values().filter(meets).cloned().collect()
 }
 
@@ -311,10 +307,7 @@ async fn described(
 ) -> Result<Burst, ReplayError> {
     let first = Second(span.minutes.start * MINUTE).max(from);
     let last = Second(span.minutes.end * MINUTE - 1).min(to);
-    let meets = |meta: &&Arc<SegmentMeta>| {
-        meta.min_cut_at.is_none_or(|min| min <= last) && meta.max_cut_at.is_none_or(|max| max >= first)
-    };
-    let metas: Vec<_> = metas.iter().filter(meets).cloned().collect();
+    let metas: Vec<_> = metas.iter().filter(|meta| meta.meets(first, last)).cloned().collect();
     let of = span.of;
     let counted = move |found: &mut Found, moment: Moment<'_>| {
         if (first..=last).contains(&moment.cut_at) {
