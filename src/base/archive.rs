@@ -4,6 +4,8 @@
 //! The image at a time that is closed is the same for ever, so that any run may go on with an intent: it makes the same files
 //! and finds what is there.
 //!
+//! Before it is committed some of its files are made again another way, see [`super::sample`].
+//!
 //! **Memory.** What a replay takes, and beside it what [`super::run`] says of storing.
 
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::run::{Storing, stored};
+use super::sample::compared;
 use super::{BaseError, BaseSummary};
 use crate::change::Second;
 use crate::manifest::{Action, BaseCommitted, BaseKind, BaseStarted, IntentKind, Journal, Log, Manifest, Segments};
@@ -42,6 +45,8 @@ pub struct ArchiveInput<'a> {
     pub scratch: PathBuf,
     /// How failures that pass are borne.
     pub patience: Patience,
+    /// What the replay may hold.
+    pub bounds: Bounds,
 }
 
 /// Writes the image at the end of the second `at` as a base. It may be dropped at any point; the same call then goes on.
@@ -49,15 +54,21 @@ pub struct ArchiveInput<'a> {
 /// # Errors
 /// [`BaseError`]; a time that the archive has no exact answer for is [`BaseError::Replay`].
 pub async fn from_archive(input: ArchiveInput<'_>, at: Second) -> Result<BaseSummary, BaseError> {
-    let ArchiveInput { log, manifest, store, folder, facts, name, scratch, patience } = input;
+    let ArchiveInput { log, manifest, store, folder, facts, name, scratch, patience, bounds } = input;
     let mut journal = Journal { log, manifest, patience };
-    let segments = Segments::new(Arc::clone(&store), folder.clone());
+    let archived = Segments::new(Arc::clone(&store), folder.clone());
     let plan = planned(&mut journal, at).await?;
     let (intent, started) = begun(&mut journal, &plan).await?;
-    let (rows, items) = image(&mut journal, &segments, plan, &scratch).await?;
+    let (rows, items) = image(&mut journal, &archived, plan.clone(), (bounds, &scratch)).await?;
     let patience = journal.patience.clone();
     let storing = Storing { store: &*store, folder, facts: &facts, intent, started: &started, patience };
     let segments = stored(storing, rows).await?;
+    if let Err(error) = compared(&archived, &plan, &segments, intent).await {
+        if matches!(error, BaseError::Differs(_)) {
+            journal.abandon(journal.last_time(), intent).await?;
+        }
+        return Err(error);
+    }
     let base = BaseCommitted {
         intent: Some(intent),
         kind: BaseKind::Archive,
@@ -113,11 +124,10 @@ async fn image(
     journal: &mut Journal<'_>,
     segments: &Segments,
     plan: Plan,
-    scratch: &Path,
+    (bounds, scratch): (Bounds, &Path),
 ) -> Result<(Sorted<BaseRow>, u64), BaseError> {
     let mut rows = Rows(Ok(Spill::new(scratch, HELD)));
-    let total =
-        replay::run(journal.log, journal.manifest, segments, plan, (Bounds::DEFAULT, Steps::SILENT), &mut rows).await;
+    let total = replay::run(journal.log, journal.manifest, segments, plan, (bounds, Steps::SILENT), &mut rows).await;
     // Where they could not be taken, that says more than the replay, which could not give them.
     let spill = rows.0?;
     let items = total.map_err(BaseError::Replay)?.items;

@@ -1,6 +1,7 @@
 //! 6. Images of the whole table: by scan, by export, and the empty base.
 
 mod archive;
+mod due;
 pub mod export;
 mod gather;
 mod input;
@@ -9,11 +10,13 @@ mod journal;
 mod output;
 pub mod ready;
 mod run;
+mod sample;
 pub mod scan;
 mod source;
 mod watch;
 
 pub use archive::{ArchiveInput, from_archive};
+pub use due::due;
 pub use input::{BaseInput, BaseOptions};
 pub use run::run;
 pub use source::BaseSource;
@@ -101,6 +104,9 @@ pub enum BaseError {
     /// The archive has no exact answer for the time of an image of its own, or it could not be read.
     #[error(transparent)]
     Replay(ReplayError),
+    /// An image of the archive's own is not what its rows say: a bug, or damage that nothing else has found.
+    #[error("the snapshot was dropped, for it is not what the archive's rows say: {0}")]
+    Differs(String),
     /// The runtime ended a task.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

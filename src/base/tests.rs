@@ -2,6 +2,7 @@
 
 mod exports;
 mod failures;
+mod images;
 mod memory;
 
 use std::sync::atomic::{AtomicI64, Ordering};

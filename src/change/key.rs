@@ -1,5 +1,7 @@
 //! Item keys: typed values in canonical form, and the hash that places them in buckets.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -63,8 +65,33 @@ pub struct ItemKey {
 }
 
 /// 16 bytes: high half of the partition key's hash, low half of the whole key's. Big-endian, so it sorts as bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash(pub [u8; 16]);
+
+impl KeyHash {
+    /// The least of all.
+    pub const LEAST: Self = Self([0; 16]);
+    /// The greatest of all.
+    pub const GREATEST: Self = Self([0xff; 16]);
+
+    /// The one before this; the least stays.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(u128::from_be_bytes(self.0).saturating_sub(1).to_be_bytes())
+    }
+}
+
+// As numbers: a comparison of bytes would be a call, and replay makes very many.
+impl Ord for KeyHash {
+    fn cmp(&self, other: &Self) -> Ordering {
+        u128::from_be_bytes(self.0).cmp(&u128::from_be_bytes(other.0))
+    }
+}
+impl PartialOrd for KeyHash {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl ItemKey {
     /// The hash of this key; `None` if a binary is no base64.

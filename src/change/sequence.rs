@@ -38,7 +38,20 @@ impl Sequence {
         Ok(Self { padded, delivered_len: len })
     }
 
-    /// The 40 digits that a segment stores.
+    /// Reads the 40 digits that a segment stores.
+    #[must_use]
+    pub fn of_digits(digits: &[u8]) -> Option<Self> {
+        let padded: [u8; DIGITS] = digits.try_into().ok()?;
+        padded.iter().all(u8::is_ascii_digit).then_some(Self { padded, delivered_len: DIGITS as u8 })
+    }
+
+    /// The digits that a segment stores.
+    #[must_use]
+    pub const fn digits(&self) -> &[u8; DIGITS] {
+        &self.padded
+    }
+
+    /// The same as text.
     #[must_use]
     pub fn padded(&self) -> &str {
         std::str::from_utf8(&self.padded).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 mod beside;
 mod export;
-mod past;
+pub(super) mod past;
 mod price;
 
 use std::fmt;
@@ -135,7 +135,7 @@ pub(super) async fn take(context: &Context, args: &Snapshot) -> Result<(), Failu
     let capturing = Box::pin(Capture::new(capturing).run(both.clone()));
     let place = facts.identity.to_string();
     let taken = beside(capturing, Box::pin(base::run(input)), &both).await.map_err(|short| match short {
-        Short::Base(error) => failure(&error, &facts.identity.name, &place, &context.stop),
+        Short::Base(error) => not_taken(&error, &facts.identity.name, &place, &context.stop),
         Short::Capture(ended) => ended_early(ended, &place),
     })?;
     context.out.summary(&Taken { table: place, snapshot: taken });
@@ -169,10 +169,17 @@ fn tell(observer: Observer) -> Tell {
     Arc::new(move |Waiting { why, attempts, operator }| observer(&Progress::Waiting { why, attempts, operator }))
 }
 
-fn failure(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failure {
+/// Why there is no snapshot: a signal, or [`failure`].
+fn not_taken(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failure {
+    match error {
+        BaseError::Stopped => stop.stopped(STOPPED, place),
+        error => failure(error, table, place),
+    }
+}
+
+fn failure(error: &BaseError, table: &str, place: &str) -> Failure {
     let again = "run it again; nothing of this snapshot is visible";
     let (exit, next) = match error {
-        BaseError::Stopped => return stop.stopped(STOPPED, place),
         BaseError::NoStream => (Exit::OutsideCoverage, "turn the table's stream on, and run it again"),
         BaseError::Service(ServiceError::Denied(_)) => (
             Exit::Credentials,
@@ -191,6 +198,10 @@ fn failure(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failure 
             Exit::Failure,
             "make room there for as many bytes as the table has, or name a folder on another disk with --scratch, \
              and run it again",
+        ),
+        BaseError::Differs(_) => (
+            Exit::VerificationFailed,
+            "nothing of it is visible, and no answer has changed; run `tailrace verify`, and report this if it finds nothing",
         ),
         BaseError::Store(error) | BaseError::Shelf(ShelfError::Store(error)) => return error.failure(place),
         BaseError::Replay(error) => return error.to_failure(place),

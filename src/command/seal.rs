@@ -1,4 +1,5 @@
-//! `tailrace seal`: every day that is over becomes sorted files, from which replays read one change for each item.
+//! `tailrace seal`: every day that is over becomes sorted files, from which replays read one change for each item; and
+//! once these outweigh the snapshot before them, another is written.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,8 +10,9 @@ use serde::Serialize;
 
 use super::Context;
 use super::archive::{Archive, Opened, log_failure};
-use super::base::scratch;
+use super::base::{past, scratch};
 use super::gaps::one;
+use crate::base::BaseSummary;
 use crate::failure::{Exit, Failure};
 use crate::manifest::{Journal, JournalError, ReadError, ShelfError};
 use crate::platform::patience::{Patience, Tell};
@@ -42,13 +44,15 @@ pub(super) async fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
         context.out.result("sealed", day);
     };
     let sealing = Box::pin(days(&archive, &mut opened, facts, options, context.out.waits(), each));
-    context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
+    let snapshot =
+        context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
+    done.snapshot = snapshot;
     done.sealed_through = opened.manifest.sealed_through.clone();
     context.out.summary(&done);
     Ok(())
 }
 
-/// Seals every day of one table that is over, and tells of each.
+/// Seals every day of one table that is over, and tells of each; then writes a snapshot if that pays.
 pub(super) async fn days(
     archive: &Archive,
     opened: &mut Opened,
@@ -56,23 +60,23 @@ pub(super) async fn days(
     options: SealOptions,
     tell: Tell,
     mut each: impl FnMut(&Day),
-) -> Result<(), Failure> {
-    let place = opened.place(archive);
+) -> Result<Option<BaseSummary>, Failure> {
+    let (place, scratch) = (opened.place(archive), options.scratch.clone());
     let mut sealer = Sealer::new(SealInput {
         journal: Journal {
             log: &opened.log,
             manifest: &mut opened.manifest,
-            patience: Patience::new(tell, archive.ids.clone(), false),
+            patience: Patience::new(Arc::clone(&tell), archive.ids.clone(), false),
         },
         store: Arc::clone(&archive.store),
         folder: opened.table.folder(),
-        facts,
+        facts: facts.clone(),
         options,
     });
     while let Some(day) = sealer.next().await.map_err(|error| failure(&error, &place))? {
         each(&Day(day));
     }
-    Ok(())
+    past::due(archive, opened, facts, scratch, tell).await
 }
 
 fn failure(error: &SealError, place: &str) -> Failure {
@@ -111,6 +115,16 @@ impl fmt::Display for Day {
     }
 }
 
+/// A snapshot that was written, in words.
+pub(super) struct Written<'a>(pub(super) &'a BaseSummary);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BaseSummary { items, files, bytes, complete_at, .. } = self.0;
+        write!(f, "wrote a snapshot of {complete_at}: {items} items, {files} files, {bytes} bytes")
+    }
+}
+
 #[derive(Debug, Default, Serialize)]
 struct Done {
     table: String,
@@ -118,6 +132,8 @@ struct Done {
     changes: u64,
     raw_bytes: u64,
     sealed_bytes: u64,
+    /// The snapshot that was written of them.
+    snapshot: Option<BaseSummary>,
     /// The last sealed day, whoever sealed it.
     sealed_through: Option<String>,
 }
@@ -133,7 +149,10 @@ impl Done {
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, days, changes, raw_bytes, sealed_bytes, .. } = self;
+        let Self { table, days, changes, raw_bytes, sealed_bytes, snapshot, .. } = self;
+        if let Some(snapshot) = snapshot {
+            writeln!(f, "{table}: {}", Written(snapshot))?;
+        }
         match (days, &self.sealed_through) {
             (0, None) => write!(f, "{table}: no day is over yet; a day is sealed once nothing can be added to it"),
             (0, Some(last)) => write!(f, "{table}: every day that is over is sealed, up to {last}"),

@@ -1,6 +1,6 @@
 //! Segments that the log names, out of the store: proven to be what was committed, then decoded off the reactor.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -140,14 +140,14 @@ impl Segments {
         }
     }
 
-    /// The rows of a raw or sealed segment whose key has this hash, in stored order. Of a large object only the pages
-    /// are read that hold them, so that it is not proven as a whole.
+    /// The rows of a raw or sealed segment whose keys have these hashes, in stored order. Of a large object only the
+    /// pages are read that hold them, so that it is not proven as a whole.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn of_key(&self, meta: &SegmentMeta, hash: KeyHash) -> Result<Vec<Row>, ReadError> {
+    pub async fn of_keys(&self, meta: &SegmentMeta, hashes: RangeInclusive<KeyHash>) -> Result<Vec<Row>, ReadError> {
         let owned = meta.clone();
-        self.asked(meta, None, move |parts: &Parts| parts::of_key(parts, &owned, hash)).await
+        self.asked(meta, None, move |parts: &Parts| parts::of_keys(parts, &owned, &hashes)).await
     }
 
     /// As much of the object as holds what is wanted, not proven.
@@ -358,14 +358,14 @@ mod tests {
         let meta = committed.meta(PATH.to_owned(), version_id, Tier::Raw, None);
         let segments = Segments::new(Arc::clone(&store), "t".to_owned());
         let hash = KeyValue::parse(KeyType::S, "k700").map(|pk| ItemKey { pk, sk: None }.hash().unwrap()).unwrap();
-        let expected = segments.of_key(&meta, hash).await.unwrap();
+        let expected = segments.of_keys(&meta, hash..=hash).await.unwrap();
         assert_eq!(expected.len(), 1);
         store.delete(&path, None).await.unwrap();
-        assert_eq!(segments.of_key(&meta, hash).await.unwrap(), expected);
+        assert_eq!(segments.of_keys(&meta, hash..=hash).await.unwrap(), expected);
         store.put_new(&path, other.bytes, Keep::Short).await.unwrap();
-        assert_eq!(segments.of_key(&meta, hash).await.unwrap(), expected);
+        assert_eq!(segments.of_keys(&meta, hash..=hash).await.unwrap(), expected);
         let copied = SegmentMeta { version_id: Some("of another bucket".to_owned()), ..meta };
-        assert!(matches!(segments.of_key(&copied, hash).await.unwrap_err(), ReadError::Damaged { .. }));
+        assert!(matches!(segments.of_keys(&copied, hash..=hash).await.unwrap_err(), ReadError::Damaged { .. }));
     }
 
     /// A segment in a versioned bucket, then hidden by a delete marker, and then overwritten with other bytes.

@@ -40,8 +40,8 @@ impl Order {
 
     pub(super) fn of(epoch: u32, shard_rank: u32, sequence: &Sequence) -> Self {
         let mut packed = [0; 20];
-        for (pair, digits) in packed.iter_mut().zip(sequence.padded().as_bytes().chunks_exact(2)) {
-            *pair = digits.iter().fold(0, |pair, digit| pair << 4 | digit & 0xf);
+        for (pair, [tens, ones]) in packed.iter_mut().zip(sequence.digits().as_chunks().0) {
+            *pair = tens << 4 | ones & 0xf;
         }
         Self(epoch, shard_rank, packed)
     }

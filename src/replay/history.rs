@@ -48,7 +48,7 @@ pub async fn history(
     let mut reads: Vec<BoxFuture<'_, _>> = Vec::new();
     for meta in manifest.segments.values().filter(|meta| may_hold(meta, hash, (from, to))) {
         let meta = Arc::clone(meta);
-        reads.push(async move { Ok::<_, ReadError>((segments.of_key(&meta, hash).await?, meta)) }.boxed());
+        reads.push(async move { Ok::<_, ReadError>((segments.of_keys(&meta, hash..=hash).await?, meta)) }.boxed());
     }
     let read: Vec<(Vec<Row>, Arc<SegmentMeta>)> = stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
     let is_it =

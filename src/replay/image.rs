@@ -161,7 +161,7 @@ impl Reader {
         let plan = Arc::new(plan.clone());
         let begun = vec![0; plan.changes.len() + plan.base.segments.len()];
         let objects = Objects::new(segments.clone(), bounds);
-        Self { plan, objects, most_bytes: bounds.keys, next: Some(KeyHash([0; 16])), begun }
+        Self { plan, objects, most_bytes: bounds.keys, next: Some(KeyHash::LEAST), begun }
     }
 
     /// Phase 1 of the next stretch.
@@ -200,7 +200,7 @@ async fn gather(
     begun: &mut usize,
 ) -> Result<(), ReadError> {
     // The stretch may have become shorter since this was called for.
-    if !meets(meta, winners.from(), winners.until()) {
+    if !meta.meets_keys(&(winners.from()..=winners.last())) {
         return Ok(());
     }
     let room = objects.room(meta).await;
@@ -226,11 +226,4 @@ async fn gather(
     });
     *begun = gathered.await?;
     Ok(())
-}
-
-/// Whether a segment may hold keys with hashes in `from..until`.
-fn meets(meta: &SegmentMeta, from: KeyHash, until: Option<KeyHash>) -> bool {
-    let hash = |text: &Option<String>| Some(KeyHash(hex::decode(text.as_deref()?).ok()?.try_into().ok()?));
-    hash(&meta.max_key_hash).is_none_or(|greatest| greatest >= from)
-        && hash(&meta.min_key_hash).is_none_or(|least| until.is_none_or(|until| least < until))
 }

@@ -160,6 +160,11 @@ impl Winners {
         *lock(&self.until)
     }
 
+    /// The last hash that may be of it, likewise.
+    pub(super) fn last(&self) -> KeyHash {
+        self.until().map_or(KeyHash::GREATEST, KeyHash::before)
+    }
+
     /// Begins to gather the rows of segment number `file`.
     pub(super) fn gather(&self, file: u32) -> Gatherer<'_> {
         Gatherer { winners: self, file, until: self.until(), run: self.run() }

@@ -238,8 +238,7 @@ impl<'a> Day<'a> {
 }
 
 pub(super) fn stored_sequence(text: &str) -> Result<Sequence, SegmentError> {
-    let sequence = Sequence::parse(text).map_err(|error| damaged(error.to_string()))?;
-    if sequence.padded() == text { Ok(sequence) } else { Err(damaged("a sequence number has not 40 digits")) }
+    Sequence::of_digits(text.as_bytes()).ok_or_else(|| damaged("a sequence number has not 40 digits"))
 }
 
 pub(super) fn base_of(batch: &RecordBatch, out: &mut Vec<BaseRow>) -> Result<(), SegmentError> {

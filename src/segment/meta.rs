@@ -1,8 +1,10 @@
 //! What an entry of the log says of a segment.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
-use crate::change::Second;
+use crate::change::{KeyHash, Second};
 
 /// The tier of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,5 +85,19 @@ impl SegmentMeta {
     #[must_use]
     pub fn meets(&self, from: Second, to: Second) -> bool {
         self.min_cut_at.is_none_or(|min| min <= to) && self.max_cut_at.is_none_or(|max| max >= from)
+    }
+
+    /// Whether a key of it may have one of these hashes, likewise.
+    #[must_use]
+    pub fn meets_keys(&self, hashes: &RangeInclusive<KeyHash>) -> bool {
+        let (least, greatest) = self.key_hashes();
+        least.is_none_or(|least| least <= *hashes.end()) && greatest.is_none_or(|greatest| greatest >= *hashes.start())
+    }
+
+    /// The least and the greatest hash of its keys, where the entry tells.
+    #[must_use]
+    pub fn key_hashes(&self) -> (Option<KeyHash>, Option<KeyHash>) {
+        let hash = |text: &Option<String>| Some(KeyHash(hex::decode(text.as_deref()?).ok()?.try_into().ok()?));
+        (hash(&self.min_key_hash), hash(&self.max_key_hash))
     }
 }

@@ -4,7 +4,7 @@
 //! Nothing here proves that the bytes are the committed ones, which only the whole object can; images have their digests.
 
 use std::collections::BTreeMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::{Buf as _, Bytes, buf::Reader};
@@ -178,12 +178,16 @@ pub fn all_there(parts: &Parts, wanted: &[Wanted]) -> Result<Answer<Parts>, Segm
     or_lacks(parts, lacking(parts))
 }
 
-/// The rows of a raw or sealed segment whose key has this hash, in stored order.
+/// The rows of a raw or sealed segment whose keys have these hashes, in stored order.
 ///
 /// # Errors
 /// [`SegmentError::Damaged`] for what is no such segment, and [`SegmentError::Newer`].
-pub fn of_key(parts: &Parts, meta: &SegmentMeta, hash: KeyHash) -> Result<Answer<Vec<Row>>, SegmentError> {
-    or_lacks(parts, rows_of_key(parts, meta, hash))
+pub fn of_keys(
+    parts: &Parts,
+    meta: &SegmentMeta,
+    hashes: &RangeInclusive<KeyHash>,
+) -> Result<Answer<Vec<Row>>, SegmentError> {
+    or_lacks(parts, rows_of_keys(parts, meta, hashes))
 }
 
 /// Whatever went wrong, it went wrong for want of bytes if any were asked for in vain.
@@ -201,17 +205,21 @@ pub(crate) fn one_by_one(rows: &[usize]) -> Vec<Range<usize>> {
     rows.iter().map(|row| *row..row + 1).collect()
 }
 
-fn rows_of_key(parts: &Parts, meta: &SegmentMeta, hash: KeyHash) -> Result<Answer<Vec<Row>>, SegmentError> {
+fn rows_of_keys(
+    parts: &Parts,
+    meta: &SegmentMeta,
+    hashes: &RangeInclusive<KeyHash>,
+) -> Result<Answer<Vec<Row>>, SegmentError> {
     let metadata = parts.metadata()?.metadata();
     let mut rows = Vec::new();
-    for stretch in may_hold(metadata, hash) {
+    for stretch in may_hold(metadata, hashes) {
         let lacking = parts.absent(pages(metadata, Some("key_hash"), std::slice::from_ref(&stretch)));
         if !lacking.is_empty() {
             return Ok(Answer::Lacks(lacking));
         }
         select::hashes(parts, meta, stretch, |row, found| {
-            rows.extend((found == Some(hash)).then_some(row));
-            Ok(if found > Some(hash) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            rows.extend(found.is_some_and(|found| hashes.contains(&found)).then_some(row));
+            Ok(if found > Some(*hashes.end()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
     }
     let lacking = parts.absent(pages(metadata, None, &one_by_one(&rows)));
@@ -226,8 +234,8 @@ fn rows_of_key(parts: &Parts, meta: &SegmentMeta, hash: KeyHash) -> Result<Answe
     Ok(Answer::Is(found))
 }
 
-/// The stretches of rows among which the hash can be: those of pages that say so, or all.
-fn may_hold(metadata: &ParquetMetaData, hash: KeyHash) -> Vec<Range<usize>> {
+/// The stretches of rows among which the hashes can be: those of pages that say so, or all.
+fn may_hold(metadata: &ParquetMetaData, hashes: &RangeInclusive<KeyHash>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     for_each_column(metadata, Some("key_hash"), |group, column, first, rows| {
         let pages = page_rows(metadata, group, column, rows);
@@ -235,7 +243,7 @@ fn may_hold(metadata: &ParquetMetaData, hash: KeyHash) -> Vec<Range<usize>> {
         let holds = |page: usize| match index {
             Some(ColumnIndexMetaData::FIXED_LEN_BYTE_ARRAY(index)) => {
                 match (index.min_value(page), index.max_value(page)) {
-                    (Some(min), Some(max)) => min <= &hash.0[..] && &hash.0[..] <= max,
+                    (Some(min), Some(max)) => min <= &hashes.end().0[..] && &hashes.start().0[..] <= max,
                     _ => false,
                 }
             }
@@ -325,7 +333,7 @@ mod tests {
     fn fetch(bytes: &Bytes, meta: &SegmentMeta, hash: KeyHash) -> Result<(Vec<Row>, u64, usize), SegmentError> {
         let (parts, mut fetched, mut rounds) = (Parts::new(meta), 0, 0);
         loop {
-            match of_key(&parts, meta, hash)? {
+            match of_keys(&parts, meta, &(hash..=hash))? {
                 Answer::Is(rows) => return Ok((rows, fetched, rounds)),
                 Answer::Lacks(ranges) => {
                     rounds += 1;

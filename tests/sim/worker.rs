@@ -12,6 +12,7 @@ use tailrace::platform::clock::sleep;
 use tailrace::platform::ids::Ids;
 use tailrace::platform::patience::Patience;
 use tailrace::platform::tasks;
+use tailrace::replay::Bounds;
 use tailrace::seal::{SealError, SealInput, SealOptions, Sealer};
 use tailrace::segment::Facts;
 use tailrace::shard::StreamSource;
@@ -317,12 +318,15 @@ pub(crate) async fn look_back(place: Place, number: u64, part: u64, end: End) {
             name: None,
             scratch: std::env::temp_dir(),
             patience: Patience::new(Arc::new(|_| {}), worker.ids.clone(), true),
+            bounds: Bounds::DEFAULT,
         };
         base::from_archive(input, at).await
     };
     match worker.until(end, &stop, stop.run_until_cancelled(taken)).await {
         Some(Some(Ok(summary))) => place.service.trace.note("image of the archive", format_args!("{summary:?}")),
-        Some(Some(Err(BaseError::Refused(violation)))) => panic!("the log refuses an image: {violation}"),
+        Some(Some(Err(error @ (BaseError::Refused(_) | BaseError::Differs(_))))) => {
+            panic!("an image is wrong: {error}")
+        }
         Some(Some(Err(error))) => place.service.trace.note("image dropped", error),
         _ => {}
     }

@@ -114,7 +114,7 @@ mod tests {
             let (short, ()) = tokio::join!(beside(capture, work, &both), signal);
             assert!(said.drain.is_cancelled());
             let Err(Short::Base(error)) = short else { panic!("{short:?}") };
-            let failure = super::super::failure(&error, "orders", "orders", &stop);
+            let failure = super::super::not_taken(&error, "orders", "orders", &stop);
             assert_eq!(failure.exit, Exit::Terminated);
             assert!(failure.what.contains("stopped before"), "{failure}");
         }

@@ -1,5 +1,5 @@
-//! Days that are over are sealed beside the capture, one table after another: sealing holds memory, and none of it is
-//! urgent.
+//! Days that are over are sealed beside the capture, and snapshots written of them, one table after another: that holds
+//! memory, and none of it is urgent.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -78,6 +78,8 @@ impl<'a> Daily<'a> {
         let tell = Arc::new(|Waiting { why, .. }: Waiting| tracing::warn!(why, "sealing waits"));
         let (out, table) = (self.keeper.out, &self.table);
         let each = |day: &seal::Day| out.note(&format!("{table}: sealed {day}"));
-        seal::days(self.keeper.archive, &mut opened, self.facts.clone(), options, tell, each).await
+        let snapshot = seal::days(self.keeper.archive, &mut opened, self.facts.clone(), options, tell, each).await?;
+        snapshot.iter().for_each(|snapshot| out.note(&format!("{table}: {}", seal::Written(snapshot))));
+        Ok(())
     }
 }

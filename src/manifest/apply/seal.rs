@@ -17,6 +17,12 @@ impl Manifest {
         })
     }
 
+    /// The last second of the last sealed day.
+    #[must_use]
+    pub fn sealed_until(&self) -> Option<Second> {
+        self.sealed_through.as_deref().and_then(day_end)
+    }
+
     /// The day to seal next: the one after the last, or the first that has anything known.
     #[must_use]
     pub fn next_day(&self) -> Option<String> {

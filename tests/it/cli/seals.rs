@@ -132,6 +132,42 @@ async fn a_snapshot_of_a_past_time_comes_out_of_the_archive_and_changes_no_answe
     shell.refuses(&["base", "--table", "orders", "--at", &from.to_string()], Exit::Gap, &words).await;
 }
 
+/// Text of which a compressor makes little.
+fn noise(ids: &Ids, letters: u64) -> String {
+    (0..letters / 16).map(|_| format!("{:016x}", ids.bits())).collect()
+}
+
+#[tokio::test]
+async fn once_days_outweigh_the_snapshot_before_them_sealing_writes_another() {
+    let (shell, mut world) = Shell::with_world(68).await;
+    let noisy = Ids::seeded(68);
+    let value = noise(&noisy, 380_000);
+    for day in 1..=2 {
+        world.now = CREATED.plus(day * 86_400 + 600);
+        for item in 0..50 {
+            let (key, value) = (format!("k{item}"), format!("{}{value}", noise(&noisy, 300_000)));
+            world.change(&[(&key, Some(&value))]).await;
+        }
+    }
+    world.now = CREATED.plus(3 * 86_400 + 600);
+    world.change(&[("k0", None)]).await;
+    world.idle().await;
+    let seal = ["seal", "--table", "orders", "--json"];
+    let sealed = shell.run(&seal).await;
+    let snapshot = sealed.is(0).summary()["snapshot"].clone();
+    let end = format!("{}T23:59:59Z", CREATED.plus(2 * 86_400).day());
+    assert_eq!((&snapshot["kind"], &snapshot["complete_at"]), (&"archive".into(), &end.clone().into()), "{sealed}");
+    assert!(snapshot["items"].as_u64() >= Some(50), "{sealed}");
+    let plan = shell.run(&["replay", "--table", "orders", "--at", "latest", "--dry-run"]).await;
+    assert!(plan.is(0).out.contains(&format!("complete at {end}")), "{plan}");
+    shell.run(&["replay", "--table", "orders", "--at", "latest", "--into", "file:now.jsonl"]).await.is(0);
+    let lines = std::fs::read_to_string(shell.path("now.jsonl")).unwrap().lines().count();
+    assert_eq!(lines, world.items.len());
+    shell.run(&["verify"]).await.is(0);
+    let again = shell.run(&seal).await;
+    assert!(again.is(0).summary()["snapshot"].is_null(), "nothing came since\n{again}");
+}
+
 #[tokio::test]
 async fn a_day_that_is_not_over_waits_and_what_keeps_a_day_from_being_sealed_is_named() {
     let (shell, _world) = Shell::with_world(62).await;

@@ -1,0 +1,35 @@
+//! When an image of the archive's own pays: what a replay reads follows the table then, and not its history.
+
+use crate::change::Second;
+use crate::manifest::{BaseKind, IntentKind, Journal, JournalError, Manifest};
+use crate::replay::{self, Options, Point, Way};
+use crate::segment::Tier;
+
+/// Changes that take fewer bytes are read in a second or two: an image would save nothing that anybody notices.
+const WORTH: u64 = 16 << 20;
+
+/// The time of the image that is to be written now, if any: one that was begun; or the end of the last sealed day, once
+/// the last changes of all items since the image before it take as many bytes as that image. So a replay reads little
+/// more than twice what it gives, and images take no more room than the days whose place they take.
+///
+/// # Errors
+/// [`JournalError`].
+pub async fn due(journal: &mut Journal<'_>) -> Result<Option<Second>, JournalError> {
+    let begun = journal.manifest.intents.values().find_map(|intent| match &intent.kind {
+        IntentKind::Base(started) if started.kind == BaseKind::Archive => Some(started.fence),
+        _ => None,
+    });
+    let Some(end) = journal.manifest.sealed_until() else { return Ok(begun) };
+    let fences = journal.manifest.bases.iter().map(|base| base.base.fence);
+    journal.load(fences.filter(|fence| *fence <= end).max(), Some(end)).await?;
+    Ok(begun.or_else(|| pays(journal.manifest, end).then_some(end)))
+}
+
+/// Whether an image at the end of a sealed day pays. Where none stands before it there is none to begin with.
+pub(super) fn pays(manifest: &Manifest, end: Second) -> bool {
+    let Ok(plan) = replay::plan(manifest, Point::at(end), &Options::default()) else { return false };
+    let heads = plan.changes.iter().filter(|meta| meta.tier == Tier::Heads);
+    let since: u64 = heads.map(|meta| meta.bytes).sum();
+    let image: u64 = plan.base.segments.iter().map(|meta| meta.bytes).sum();
+    plan.way == Way::Forward && since >= image.max(WORTH)
+}
