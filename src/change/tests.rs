@@ -70,6 +70,7 @@ fn what_is_no_image_is_refused_and_never_quoted() {
         (r#"{"a":{"S":"x","N":"1"}}"#, Value("value")),
     ] {
         assert_eq!(digest::image(json).unwrap_err(), expected, "{json}");
+        assert_eq!(digest::images(json, json).unwrap_err(), expected, "{json}");
     }
     for json in
         ["", "[]", "{", r#"{"a":"secret"}"#, r#"{"a":{"N":7}}"#, r#"{"a":{"S":"x"}} x"#, r#"{"a":{"S":"\ud800"}}"#]
@@ -94,6 +95,12 @@ fn thirty_two_levels_are_read_and_a_hostile_depth_is_refused() {
     assert!(matches!(digest::image(&hostile), Err(ImageError::NotJson { .. })));
     // The walk looks into no value, so the record can still be taken apart.
     assert_eq!(attributes(&hostile).unwrap().len(), 1);
+    // What one of the two takes when it captures, the other has to take when it replays.
+    for levels in 55..70 {
+        let (alone, both) = (digest::image(&nested(levels)), digest::images(&nested(levels), &nested(levels)));
+        assert_eq!(alone.clone().map(|digest| (digest, digest)), both, "{levels} levels");
+    }
+    assert!(digest::image(&nested(55)).is_ok() && digest::image(&nested(69)).is_err());
 }
 
 #[test]

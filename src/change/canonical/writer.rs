@@ -13,10 +13,19 @@ use crate::change::image::ImageError;
 use crate::change::number;
 
 /// A buffer of canonical bytes, with the first fault that was met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::change) struct Canon {
     bytes: Vec<u8>,
     fault: Option<ImageError>,
+}
+
+/// Enough for most attributes: images are many, and a buffer that grows is moved again and again.
+const USUAL_BYTES: usize = 512;
+
+impl Default for Canon {
+    fn default() -> Self {
+        Self { bytes: Vec::with_capacity(USUAL_BYTES), fault: None }
+    }
 }
 
 /// How a scalar's text becomes bytes.
