@@ -3,7 +3,7 @@
 mod beside;
 mod export;
 pub(super) mod past;
-mod price;
+pub(super) mod price;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ use price::Price;
 /// How often the log is read while the snapshot waits for it.
 const POLL: Duration = Duration::from_secs(1);
 /// Parts that are scanned side by side.
-const PARTS: u32 = 4;
+pub(super) const PARTS: u32 = 4;
 /// What a snapshot says that is stopped from outside.
 const STOPPED: &str = "stopped before the snapshot was complete";
 
@@ -177,7 +177,7 @@ fn not_taken(error: &BaseError, table: &str, place: &str, stop: &Stop) -> Failur
     }
 }
 
-fn failure(error: &BaseError, table: &str, place: &str) -> Failure {
+pub(super) fn failure(error: &BaseError, table: &str, place: &str) -> Failure {
     let again = "run it again; nothing of this snapshot is visible";
     let (exit, next) = match error {
         BaseError::NoStream => (Exit::OutsideCoverage, "turn the table's stream on, and run it again"),

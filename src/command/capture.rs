@@ -2,6 +2,7 @@
 
 mod crew;
 mod daily;
+mod first;
 mod fleet;
 mod keep;
 mod report;
@@ -10,7 +11,7 @@ mod selection;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
@@ -19,8 +20,8 @@ use super::live;
 use crate::capture::{
     CaptureError, CaptureInput, CaptureOptions as RunOptions, CaptureSummary, Describe, Ended, Memory, Observer,
 };
-use crate::config::raw::{CaptureOptions, ServiceOptions};
-use crate::config::{CaptureConfig, limits};
+use crate::config::raw::{BaseOptions, CaptureOptions, ServiceOptions};
+use crate::config::{BaseConfig, CaptureConfig, limits};
 use crate::failure::{Exit, Failure};
 use crate::manifest::action::UNSELECTED;
 use crate::platform::aws;
@@ -61,6 +62,7 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
     let board = Arc::new(Board::default());
     let _listening = listen(context, args, &board).await?;
     let _pinging = ping(context, args, &board)?;
+    let budget = args.service.base_budget.or(context.loaded.file.service.base_budget);
     let keeper = Keeper {
         archive: &archive,
         config: &config,
@@ -68,6 +70,9 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
         many: fleet.many(),
         memory: Memory::new(limits::MEMORY),
         sealing: Mutex::default(),
+        snapshots: Semaphore::new(first::AT_ONCE),
+        base: BaseConfig::resolve(&BaseOptions::default(), &context.loaded.file.base),
+        base_budget: budget.unwrap_or(limits::BASE_BUDGET),
         out: &context.out,
         board: &board,
     };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::config::unit::Dollars;
 use crate::manifest::Manifest;
 
 /// Seconds of a month.
@@ -16,15 +17,6 @@ const READS: (u64, u64) = (5_500, 1_000);
 /// Seconds between two entries: of an idle table, whose entry is one object, and of one that is written to, which puts a
 /// segment beside each.
 const ENTRIES: (u64, u64) = (900, 60);
-
-/// Cents, shown as dollars.
-pub(super) struct Dollars(pub(super) u64);
-
-impl fmt::Display for Dollars {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "${}.{:02}", self.0 / 100, self.0 % 100)
-    }
-}
 
 /// In cents a month; what is stored, and what a change is billed for by bytes, come on top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -102,7 +102,11 @@ impl Diff {
 
     /// The later time. What the archive holds last tells which items may differ from the live ones.
     fn to(&self) -> Result<Asked, Failure> {
-        if self.is_live() { Ok(Asked::Latest) } else { asked_at("--to", &self.to) }
+        if self.is_live() {
+            return Ok(Asked::Latest);
+        }
+        asked_at("--to", &self.to)
+            .map_err(|failure| Failure { next: format!("{}, or --to {LIVE}", failure.next), ..failure })
     }
 }
 

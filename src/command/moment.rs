@@ -43,7 +43,10 @@ pub(super) fn second(option: &str, text: &str) -> Result<Second, Failure> {
 
 /// The end of a second, or `latest`.
 pub(super) fn asked_at(option: &str, text: &str) -> Result<Asked, Failure> {
-    Asked::at(text, clock::wall(), &TimeZone::system()).map_err(|error| usage(option, &error))
+    Asked::at(text, clock::wall(), &TimeZone::system()).map_err(|error| {
+        let times = usage(option, &error);
+        Failure { next: format!("{}, or {option} latest", times.next), ..times }
+    })
 }
 
 fn usage(option: &str, error: &PointError) -> Failure {

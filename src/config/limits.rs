@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::raw::{BaseOptions, CaptureOptions, File, ReplayOptions, ServiceOptions, StatusOptions};
-use super::unit::{Length, Size};
+use super::unit::{Dollars, Length, Size};
 
 /// `capture --settle`: below [`SETTLE_LEAST`] only for endpoints that are not AWS's.
 pub const SETTLE: Duration = Duration::from_secs(120);
@@ -18,6 +18,8 @@ pub const FLUSH_BYTES_MOST: u64 = 96 << 20;
 /// What all tables of one `capture` share for what was read and is not written yet, in bytes; encoding needs about as
 /// much again of two tables at a time.
 pub const MEMORY: u64 = 192 << 20;
+/// `capture --base-budget`
+pub const BASE_BUDGET: Dollars = Dollars(100);
 /// `base --slack`
 pub const SLACK: Duration = Duration::from_secs(900);
 /// `base --read-units`, per second.
@@ -47,7 +49,7 @@ pub fn defaults() -> File {
             flush_age: Some(Length(FLUSH_AGE)),
             flush_bytes: Some(Size(FLUSH_BYTES)),
         },
-        service: ServiceOptions { listen: None, heartbeat_url: None },
+        service: ServiceOptions { listen: None, heartbeat_url: None, base_budget: Some(BASE_BUDGET) },
         base: BaseOptions { slack: Some(Length(SLACK)), read_units: Some(READ_UNITS), export: None },
         replay: ReplayOptions { write_units: Some(WRITE_UNITS), memory: Some(Size(REPLAY_MEMORY)) },
         status: StatusOptions { fail_if_older: None },

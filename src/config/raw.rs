@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::limits::REPLAY_MEMORY_LEAST;
-use super::unit::{Length, Size, UnitError};
+use super::unit::{Dollars, Length, Size, UnitError};
 
 /// `tailrace.toml`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -72,6 +72,9 @@ pub struct ServiceOptions {
     /// Call this address once a minute while every table is healthy; whoever is behind it alarms when that stops
     #[arg(long, value_name = "URL", env = "TAILRACE_HEARTBEAT_URL", hide_env_values = true)]
     pub heartbeat_url: Option<String>,
+    /// Take the first snapshot of a table by itself while it costs at most this; 0 for never [default: $1.00]
+    #[arg(long, value_name = "DOLLARS", env = "TAILRACE_BASE_BUDGET")]
+    pub base_budget: Option<Dollars>,
 }
 
 /// Settings of `base`.

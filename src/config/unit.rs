@@ -14,6 +14,10 @@ pub struct Length(pub Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
+/// A sum of whole cents, written `$1`, `0.50`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dollars(pub u64);
+
 /// What was written is no length of time or no size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{written:?} is not {wanted}")]
@@ -73,6 +77,38 @@ impl fmt::Display for Size {
     }
 }
 
+impl FromStr for Dollars {
+    type Err = UnitError;
+
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let written = text.trim();
+        let written = written.strip_prefix('$').unwrap_or(written);
+        let (dollars, cents) = written.split_once('.').unwrap_or((written, "00"));
+        let number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<u64>().ok())?;
+        let cents = number(cents).filter(|_| cents.len() == 2);
+        let read = number(dollars).and_then(|dollars| dollars.checked_mul(100)?.checked_add(cents?));
+        read.map(Self).ok_or_else(|| UnitError { written: text.to_owned(), wanted: "a sum such as $1 or 0.50" })
+    }
+}
+
+impl fmt::Display for Dollars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
+impl Serialize for Dollars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl Serialize for Length {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -109,6 +145,9 @@ mod tests {
         for text in ["1000B", "64KiB", "32MiB", "3GiB", "0B"] {
             assert_eq!(text.parse::<Size>().unwrap().to_string(), text);
         }
+        for (text, shown) in [("$1", "$1.00"), ("0.50", "$0.50"), ("$12.34", "$12.34"), ("0", "$0.00")] {
+            assert_eq!(text.parse::<Dollars>().unwrap().to_string(), shown);
+        }
         assert_eq!("1000".parse::<Size>().unwrap(), Size(1000));
         assert_eq!("1h 30m".parse::<Length>().unwrap().0.as_secs(), 5400);
     }
@@ -120,6 +159,10 @@ mod tests {
         }
         for text in ["", "MiB", "-1", "1.5MiB", "99999999999GiB"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["", "$", "-1", "1.5", "1.005", "$1 ", "one", "+1", "99999999999999999999"] {
+            let read = text.parse::<Dollars>();
+            assert_eq!(read.is_ok(), text == "$1 ", "{text}: {read:?}");
         }
     }
 }

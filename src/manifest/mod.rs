@@ -33,7 +33,7 @@ pub use entry::{Entry, EntryError, FoldPointer, Writer};
 pub use invariants::Violation;
 pub use journal::{Journal, JournalError};
 pub use log::{Log, LogError, Proposed};
-pub use segments::{Known, ReadError, Segments, unpacked};
+pub use segments::{Known, ReadError, Segments, WHOLE_BYTES, unpacked};
 pub use shelf::{Label, Shelf, ShelfError};
 pub use state::{
     Awaited, Base, Blocked, Epoch, Gap, GapId, Intent, IntentKind, Manifest, Shard, ShardKey, UnknownAction, Voided,

@@ -14,7 +14,7 @@ use crate::segment::{BaseRow, Row, SegmentError, SegmentMeta, check_bytes, open_
 use crate::store::{ObjectStore, StoreError};
 
 /// An object up to this size is read whole: a second request would cost more than the bytes.
-const WHOLE_BYTES: u64 = 1 << 20;
+pub const WHOLE_BYTES: u64 = 1 << 20;
 /// Metadata, page index, hashes, rows, each perhaps twice.
 const MOST_ROUNDS: usize = 8;
 

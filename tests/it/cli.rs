@@ -10,6 +10,7 @@ mod diffs;
 mod doctor;
 mod exports;
 mod far;
+mod first;
 mod fleet;
 mod gaps;
 mod golden;

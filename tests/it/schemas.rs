@@ -168,6 +168,7 @@ fn config_keys(schema: &Value, prefix: &str, found: &mut BTreeMap<String, toml::
             ("array", _) => toml::Value::Array(vec!["orders".into()]),
             (_, text) if text.starts_with("a length") => "90s".into(),
             (_, text) if text.starts_with("a size") => "32MiB".into(),
+            (_, text) if text.starts_with("a sum") => "$0.50".into(),
             _ => "archive".into(),
         };
         found.insert(path, sample);

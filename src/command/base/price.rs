@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::command::cost::Dollars;
 use crate::config::BaseConfig;
+use crate::config::unit::Dollars;
 use crate::shard::table::TableFacts;
 
 /// A million read request units of a table on demand cost 12.5 cents in us-east-1 (since November 2024).
@@ -12,7 +12,7 @@ const CENTS_PER_MILLION_TIMES_10: u64 = 125;
 const CENTS_PER_GB: u64 = 10;
 
 /// What is read, and what it costs.
-pub(super) struct Price<'a> {
+pub(in crate::command) struct Price<'a> {
     items: i64,
     bytes: u64,
     way: Way<'a>,
@@ -24,12 +24,25 @@ enum Way<'a> {
 }
 
 impl<'a> Price<'a> {
-    pub(super) fn of(facts: &TableFacts, config: &'a BaseConfig) -> Self {
+    pub(in crate::command) fn of(facts: &TableFacts, config: &'a BaseConfig) -> Self {
         let way = match &config.export {
             Some(place) => Way::Export { place },
             None => Way::Scan { units_per_second: config.read_units },
         };
         Self { items: facts.items, bytes: u64::try_from(facts.bytes).unwrap_or_default(), way }
+    }
+
+    /// An estimate, by the list price of us-east-1.
+    pub(in crate::command) fn dollars(&self) -> Dollars {
+        Dollars(match self.way {
+            Way::Scan { .. } => self.units().saturating_mul(CENTS_PER_MILLION_TIMES_10).div_ceil(10 * 1_000_000),
+            Way::Export { .. } => self.bytes.saturating_mul(CENTS_PER_GB).div_ceil(1 << 30),
+        })
+    }
+
+    /// One for each 4 KiB; half of that would be eventually consistent, and a scan is not.
+    const fn units(&self) -> u64 {
+        self.bytes.div_ceil(4096)
     }
 }
 
@@ -38,12 +51,10 @@ impl fmt::Display for Price<'_> {
         let Self { items, bytes, way } = self;
         match way {
             Way::Scan { units_per_second } => {
-                // One for each 4 KiB; half of that would be eventually consistent, and this is not.
-                let units = bytes.div_ceil(4096);
-                let cents = units.saturating_mul(CENTS_PER_MILLION_TIMES_10).div_ceil(10 * 1_000_000);
+                let units = self.units();
                 let minutes = units.div_ceil(u64::from(*units_per_second).max(1)).div_ceil(60);
                 writeln!(f, "the scan reads about {items} items, {bytes} bytes: {units} read units")?;
-                writeln!(f, "  about {} on demand (an estimate, by the list price of us-east-1)", Dollars(cents))?;
+                writeln!(f, "  about {} on demand (an estimate, by the list price of us-east-1)", self.dollars())?;
                 write!(
                     f,
                     "  about {} h {:02} min at {units_per_second} units a second (--read-units), and as many bytes of \
@@ -53,9 +64,8 @@ impl fmt::Display for Price<'_> {
                 )
             }
             Way::Export { place } => {
-                let cents = bytes.saturating_mul(CENTS_PER_GB).div_ceil(1 << 30);
                 writeln!(f, "the service exports about {items} items, {bytes} bytes, and no read units are used")?;
-                writeln!(f, "  about {} (an estimate, by the list price of us-east-1)", Dollars(cents))?;
+                writeln!(f, "  about {} (an estimate, by the list price of us-east-1)", self.dollars())?;
                 write!(
                     f,
                     "  its files stay in {place} until you remove them; reading them takes as many bytes of temporary \

@@ -44,6 +44,11 @@ impl<'a> Daily<'a> {
         (Self { keeper, table: input.facts.identity.clone(), facts, closed }, CaptureInput { observer, ..input })
     }
 
+    /// Tells how far the capture is, from its first commit on.
+    pub(super) fn closed(&self) -> watch::Receiver<Option<Second>> {
+        self.closed.clone()
+    }
+
     /// Seals whenever `closed_through` has come to another day, beside `capturing`, with which it ends at any point.
     pub(super) async fn until<T>(self, capturing: impl Future<Output = T>) -> T {
         tokio::select! {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use tokio::sync::Mutex;
+use futures::future;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::crew::Leash;
 use super::daily::Daily;
+use super::first::First;
 use super::fleet::Found;
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
@@ -17,7 +19,8 @@ use crate::command::archive::Archive;
 use crate::command::live;
 use crate::command::output::Output;
 use crate::command::table::TableName;
-use crate::config::CaptureConfig;
+use crate::config::unit::Dollars;
+use crate::config::{BaseConfig, CaptureConfig};
 use crate::failure::Failure;
 use crate::platform::clock::sleep;
 use crate::platform::retry::Backoff;
@@ -38,6 +41,12 @@ pub(super) struct Keeper<'a> {
     pub(super) memory: Memory,
     /// Days are sealed one after another, whatever table they are of.
     pub(super) sealing: Mutex<()>,
+    /// First snapshots, so many at a time.
+    pub(super) snapshots: Semaphore,
+    /// How snapshots are taken.
+    pub(super) base: BaseConfig,
+    /// What the first snapshot of a table may cost.
+    pub(super) base_budget: Dollars,
     pub(super) out: &'a Output,
     pub(super) board: &'a Arc<Board>,
 }
@@ -75,7 +84,7 @@ impl Keeper<'_> {
             let ended = match prepared {
                 Ok(input) => {
                     let input = CaptureInput { let_go: let_go.clone(), ..input };
-                    self.one(name.clone(), input, stop.clone()).await
+                    self.one((&name, &aws), input, stop.clone()).await
                 }
                 Err(failure) => Err(failure),
             };
@@ -108,13 +117,28 @@ impl Keeper<'_> {
     }
 
     /// Runs on a task of its own: what one table computes does not hold up another.
-    async fn one(&self, name: TableName, input: CaptureInput, stop: CancellationToken) -> Result<Captured, Failure> {
-        let table = name.to_string();
+    async fn one(
+        &self,
+        (name, aws): (&TableName, &SdkConfig),
+        input: CaptureInput,
+        stop: CancellationToken,
+    ) -> Result<Captured, Failure> {
+        let (table, over) = (name.to_string(), stop.child_token());
         let (daily, input) = Daily::beside(self, input);
+        let first = First::beside(self, (name, aws), &input, daily.closed());
         let capturing = tasks::spawn(async move { Capture::new(input).run(stop).await });
-        let ended = if self.once { capturing.await } else { daily.until(capturing).await };
+        let ended = if self.once {
+            capturing.await
+        } else {
+            let until_over = async {
+                let ended = daily.until(capturing).await;
+                over.cancel();
+                ended
+            };
+            future::join(until_over, Box::pin(first.run(over.clone()))).await.0
+        };
         match ended {
-            Ok(Ok(summary)) => Ok(Captured::of(name, &summary)),
+            Ok(Ok(summary)) => Ok(Captured::of(name.clone(), &summary)),
             Ok(Err(error)) => Err(failure(&error, &table)),
             Err(error) => Err(failure(&CaptureError::Task(error.to_string()), &table)),
         }

@@ -75,10 +75,12 @@ impl DynamoStream {
     pub async fn facts(&self) -> Result<StreamFacts, SourceError> {
         let Described { stream, .. } = self.describe(None).await?;
         let created = stream.creation_request_date_time().map(micros);
+        let labelled = stream.stream_label().and_then(labelled);
         Ok(StreamFacts {
             arn: self.arn.clone(),
             view_type: stream.stream_view_type().map(|view| view.as_str().to_owned()).unwrap_or_default(),
-            created: created.ok_or_else(|| lacks("CreationRequestDateTime"))?,
+            // An emulator gives its table's creation here; nothing that was written before the stream may count as seen.
+            created: created.max(labelled).ok_or_else(|| lacks("CreationRequestDateTime"))?,
             status: status(stream.stream_status())?,
         })
     }
@@ -224,6 +226,27 @@ fn micros(at: &aws_sdk_dynamodbstreams::primitives::DateTime) -> Micros {
     Micros(i64::try_from(at.as_nanos().div_euclid(1_000)).unwrap_or_default())
 }
 
+/// A stream's label is the time of its creation, `2026-11-22T14:03:00.123`; an emulator writes seconds since 1970.
+fn labelled(label: &str) -> Option<Micros> {
+    let second = label.get(..19).and_then(|label| Second::parse(&format!("{label}Z")));
+    let second = second.or_else(|| label.split('.').next()?.parse().ok().map(Second));
+    second.map(Second::micros)
+}
+
 fn lacks(what: &str) -> SourceError {
     ServiceError::Malformed(format!("a response without {what}")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streams_label_is_read_as_the_service_and_as_an_emulator_writes_it() {
+        let at = Some(Second(1_795_356_180).micros());
+        for label in ["2026-11-22T14:03:00.123", "2026-11-22T14:03:00", "1795356180.123000000", "1795356180"] {
+            assert_eq!(labelled(label), at, "{label}");
+        }
+        assert_eq!(["", "latest", "2026-11-22"].map(labelled), [None; 3]);
+    }
 }

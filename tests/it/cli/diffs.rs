@@ -85,7 +85,7 @@ async fn a_side_that_has_no_answer_is_named() {
     refused("2020-01-01T00:00:00Z", &at(1, 640), Exit::OutsideCoverage, &["before the archive's coverage"]).await;
     refused(&at(1, 640), "2100-01-01T00:00:00Z", Exit::OutsideCoverage, &["not covered yet"]).await;
     refused("yesterday", "latest", Exit::Usage, &["--from"]).await;
-    refused(&at(1, 640), "tomorrow", Exit::Usage, &["--to"]).await;
+    refused(&at(1, 640), "tomorrow", Exit::Usage, &["--to", "latest", "live"]).await;
     let (n, from, _) = points::lose(&mut world).await;
     world.idle().await;
     refused(&at(1, 640), &from.to_string(), Exit::Gap, &[&format!("{n}.0")]).await;

@@ -31,7 +31,7 @@ async fn turn_off(dynamo: &Dynamo, table: &str) {
     dynamo.client.update_table().table_name(table).stream_specification(off).send().await.unwrap();
 }
 
-async fn turn_on(dynamo: &Dynamo, table: &str) {
+pub(super) async fn turn_on(dynamo: &Dynamo, table: &str) {
     let on = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
     let on = on.build().unwrap();
     dynamo.client.update_table().table_name(table).stream_specification(on).send().await.unwrap();
