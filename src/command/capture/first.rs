@@ -20,11 +20,12 @@ use crate::command::base::price::Price;
 use crate::command::base::{PARTS, failure, scratch};
 use crate::command::seal::Written;
 use crate::command::table::TableName;
+use crate::config::BaseConfig;
 use crate::config::unit::Dollars;
 use crate::failure::Failure;
 use crate::manifest::IntentKind;
 use crate::platform::patience::Waiting;
-use crate::shard::table::TableFacts;
+use crate::shard::table::{Billing, TableFacts};
 
 /// Snapshots that are taken at a time: each holds memory, and waits for a quarter of an hour.
 pub(super) const AT_ONCE: usize = 2;
@@ -97,7 +98,8 @@ impl<'a> First<'a> {
         }
         let (keeper, table) = (self.keeper, &self.facts.identity);
         let begun = opened.manifest.intents.values().any(|intent| matches!(intent.kind, IntentKind::Base(_)));
-        let price = Price::of(&self.facts, &keeper.base);
+        let config = self.config();
+        let price = Price::of(&self.facts, &config);
         let never = keeper.base_budget == Dollars(0) || keeper.base.export.is_some();
         let affordable = !never && price.dollars() <= keeper.base_budget;
         let what = match (begun, affordable) {
@@ -114,8 +116,14 @@ impl<'a> First<'a> {
         format!("`tailrace base --table {}`", self.facts.identity.name)
     }
 
+    /// As for every snapshot, but for the rate: nobody asked for this one now.
+    fn config(&self) -> BaseConfig {
+        let config = self.keeper.base.clone();
+        BaseConfig { read_units: gentle(config.read_units, self.facts.billing), ..config }
+    }
+
     fn options(&self) -> BaseOptions {
-        let config = &self.keeper.base;
+        let config = self.config();
         BaseOptions {
             slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
             parts: PARTS,
@@ -124,5 +132,25 @@ impl<'a> First<'a> {
             scratch: scratch(),
             ..BaseOptions::default()
         }
+    }
+}
+
+/// At most a tenth of what a table may read that is not billed by request.
+fn gentle(read_units: u32, billing: Billing) -> u32 {
+    match billing {
+        Billing::OnDemand => read_units,
+        Billing::Provisioned { read, .. } => read_units.min(u32::try_from(read.max(0) / 10).unwrap_or(u32::MAX)).max(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tables_own_readers_keep_nine_tenths_of_what_is_provisioned() {
+        let provisioned = |read| gentle(100, Billing::Provisioned { read, write: 5 });
+        assert_eq!([0, 5, 50, 900, 40_000].map(provisioned), [1, 1, 5, 90, 100]);
+        assert_eq!(gentle(100, Billing::OnDemand), 100);
     }
 }
