@@ -39,44 +39,44 @@ pub(super) async fn run(context: &Context, args: &Seal) -> Result<(), Failure> {
     let (place, facts) = (opened.place(&archive), opened.facts(&archive)?);
     let options = SealOptions { scratch: args.scratch.clone().unwrap_or_else(scratch), ..SealOptions::default() };
     let mut done = Done { table: opened.table.to_string(), ..Done::default() };
-    let each = |day: &Day| {
-        done.add(&day.0);
-        context.out.result("sealed", day);
+    let each = |step: &Step| {
+        done.add(step);
+        context.out.result(step.word(), step);
     };
     let sealing = Box::pin(days(&archive, &mut opened, facts, options, context.out.waits(), each));
-    let snapshot =
-        context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
-    done.snapshot = snapshot;
+    context.stop.unless_stopped(sealing).await.ok_or_else(|| context.stop.stopped(STOPPED, &place))??;
     done.sealed_through = opened.manifest.sealed_through.clone();
     context.out.summary(&done);
     Ok(())
 }
 
-/// Seals every day of one table that is over, and tells of each; then writes a snapshot if that pays.
+/// Seals every day of one table that is over, each with the snapshot that it makes due, and tells of each.
 pub(super) async fn days(
     archive: &Archive,
     opened: &mut Opened,
     facts: Facts,
     options: SealOptions,
     tell: Tell,
-    mut each: impl FnMut(&Day),
-) -> Result<Option<BaseSummary>, Failure> {
-    let (place, scratch) = (opened.place(archive), options.scratch.clone());
-    let mut sealer = Sealer::new(SealInput {
-        journal: Journal {
-            log: &opened.log,
-            manifest: &mut opened.manifest,
-            patience: Patience::new(Arc::clone(&tell), archive.ids.clone(), false),
-        },
-        store: Arc::clone(&archive.store),
-        folder: opened.table.folder(),
-        facts: facts.clone(),
-        options,
-    });
-    while let Some(day) = sealer.next().await.map_err(|error| failure(&error, &place))? {
-        each(&Day(day));
+    mut each: impl FnMut(&Step),
+) -> Result<(), Failure> {
+    let place = opened.place(archive);
+    loop {
+        let patience = Patience::new(Arc::clone(&tell), archive.ids.clone(), false);
+        let mut sealer = Sealer::new(SealInput {
+            journal: Journal { log: &opened.log, manifest: &mut opened.manifest, patience },
+            store: Arc::clone(&archive.store),
+            folder: opened.table.folder(),
+            facts: facts.clone(),
+            options: options.clone(),
+        });
+        let day = sealer.next().await.map_err(|error| failure(&error, &place))?.map(Step::Day);
+        day.iter().for_each(&mut each);
+        let due = past::due(archive, opened, facts.clone(), options.scratch.clone(), Arc::clone(&tell)).await?;
+        due.map(Step::Snapshot).iter().for_each(&mut each);
+        if day.is_none() {
+            return Ok(());
+        }
     }
-    past::due(archive, opened, facts, scratch, tell).await
 }
 
 fn failure(error: &SealError, place: &str) -> Failure {
@@ -99,29 +99,37 @@ fn failure(error: &SealError, place: &str) -> Failure {
     Failure::new(exit, error.to_string(), place, next)
 }
 
-/// A day that was sealed, in words.
+/// What was done.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-pub(super) struct Day(SealedDay);
+#[serde(untagged)]
+pub(super) enum Step {
+    /// A day was sealed.
+    Day(SealedDay),
+    /// A snapshot was written of the days up to there.
+    Snapshot(BaseSummary),
+}
 
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SealedDay { day, changes, items, raw, sealed, .. } = &self.0;
-        write!(
-            f,
-            "{day}: {changes} changes of {items} items; {} raw files of {} bytes are now {} of {} bytes",
-            raw.0, raw.1, sealed.0, sealed.1
-        )
+impl Step {
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Day(_) => "sealed",
+            Self::Snapshot(_) => "snapshot",
+        }
     }
 }
 
-/// A snapshot that was written, in words.
-pub(super) struct Written<'a>(pub(super) &'a BaseSummary);
-
-impl fmt::Display for Written<'_> {
+impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BaseSummary { items, files, bytes, complete_at, .. } = self.0;
-        write!(f, "wrote a snapshot of {complete_at}: {items} items, {files} files, {bytes} bytes")
+        match self {
+            Self::Day(SealedDay { day, changes, items, raw, sealed, .. }) => write!(
+                f,
+                "{day}: {changes} changes of {items} items; {} raw files of {} bytes are now {} of {} bytes",
+                raw.0, raw.1, sealed.0, sealed.1
+            ),
+            Self::Snapshot(BaseSummary { items, files, bytes, complete_at, .. }) => {
+                write!(f, "a snapshot of {complete_at}: {items} items, {files} files, {bytes} bytes")
+            }
+        }
     }
 }
 
@@ -132,27 +140,29 @@ struct Done {
     changes: u64,
     raw_bytes: u64,
     sealed_bytes: u64,
-    /// The snapshot that was written of them.
-    snapshot: Option<BaseSummary>,
+    /// Snapshots that were written of them.
+    snapshots: usize,
     /// The last sealed day, whoever sealed it.
     sealed_through: Option<String>,
 }
 
 impl Done {
-    fn add(&mut self, day: &SealedDay) {
-        self.days += 1;
-        self.changes += day.changes;
-        self.raw_bytes += day.raw.1;
-        self.sealed_bytes += day.sealed.1;
+    fn add(&mut self, step: &Step) {
+        match step {
+            Step::Day(day) => {
+                self.days += 1;
+                self.changes += day.changes;
+                self.raw_bytes += day.raw.1;
+                self.sealed_bytes += day.sealed.1;
+            }
+            Step::Snapshot(_) => self.snapshots += 1,
+        }
     }
 }
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, days, changes, raw_bytes, sealed_bytes, snapshot, .. } = self;
-        if let Some(snapshot) = snapshot {
-            writeln!(f, "{table}: {}", Written(snapshot))?;
-        }
+        let Self { table, days, changes, raw_bytes, sealed_bytes, .. } = self;
         match (days, &self.sealed_through) {
             (0, None) => write!(f, "{table}: no day is over yet; a day is sealed once nothing can be added to it"),
             (0, Some(last)) => write!(f, "{table}: every day that is over is sealed, up to {last}"),

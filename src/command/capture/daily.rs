@@ -82,9 +82,10 @@ impl<'a> Daily<'a> {
         let options = SealOptions { scratch: scratch(), ..SealOptions::default() };
         let tell = Arc::new(|Waiting { why, .. }: Waiting| tracing::warn!(why, "sealing waits"));
         let (out, table) = (self.keeper.out, &self.table);
-        let each = |day: &seal::Day| out.note(&format!("{table}: sealed {day}"));
-        let snapshot = seal::days(self.keeper.archive, &mut opened, self.facts.clone(), options, tell, each).await?;
-        snapshot.iter().for_each(|snapshot| out.note(&format!("{table}: {}", seal::Written(snapshot))));
-        Ok(())
+        let each = |step: &seal::Step| match step {
+            seal::Step::Day(_) => out.note(&format!("{table}: sealed {step}")),
+            seal::Step::Snapshot(_) => out.note(&format!("{table}: wrote {step}")),
+        };
+        seal::days(self.keeper.archive, &mut opened, self.facts.clone(), options, tell, each).await
     }
 }

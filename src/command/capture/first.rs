@@ -18,7 +18,7 @@ use crate::change::Second;
 use crate::command::archive::Opened;
 use crate::command::base::price::Price;
 use crate::command::base::{PARTS, failure, scratch};
-use crate::command::seal::Written;
+use crate::command::seal::Step;
 use crate::command::table::TableName;
 use crate::config::BaseConfig;
 use crate::config::unit::Dollars;
@@ -59,7 +59,7 @@ impl<'a> First<'a> {
         let Some(Ok(_one)) = stop.run_until_cancelled(self.keeper.snapshots.acquire()).await else { return };
         let (out, table) = (self.keeper.out, self.facts.identity.to_string());
         match self.taken(stop).await {
-            Ok(Some(snapshot)) => out.note(&format!("{table}: {}", Written(&snapshot))),
+            Ok(Some(snapshot)) => out.note(&format!("{table}: wrote {}", Step::Snapshot(snapshot))),
             Ok(None) => {}
             Err(failure) => out.warn(&failure),
         }
