@@ -19,10 +19,13 @@ pub async fn due(journal: &mut Journal<'_>) -> Result<Option<Second>, JournalErr
         IntentKind::Base(started) if started.kind == BaseKind::Archive => Some(started.fence),
         _ => None,
     });
-    let Some(end) = journal.manifest.sealed_until() else { return Ok(begun) };
-    let fences = journal.manifest.bases.iter().map(|base| base.base.fence);
-    journal.load(fences.filter(|fence| *fence <= end).max(), Some(end)).await?;
-    Ok(begun.or_else(|| pays(journal.manifest, end).then_some(end)))
+    let (None, Some(end)) = (begun, journal.manifest.sealed_until()) else { return Ok(begun) };
+    // Without a snapshot before it there is none to begin with, and the whole history would be looked at in vain.
+    let before = journal.manifest.bases.iter().filter(|base| base.base.complete_at <= end);
+    let Some(newest) = before.max_by_key(|base| (base.base.complete_at, base.n)) else { return Ok(None) };
+    let fence = newest.base.fence;
+    journal.load(Some(fence), Some(end)).await?;
+    Ok(pays(journal.manifest, end).then_some(end))
 }
 
 /// Whether an image at the end of a sealed day pays. Where none stands before it there is none to begin with.

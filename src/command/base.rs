@@ -36,7 +36,7 @@ use price::Price;
 /// How often the log is read while the snapshot waits for it.
 const POLL: Duration = Duration::from_secs(1);
 /// Parts that are scanned side by side.
-pub(super) const PARTS: u32 = 4;
+const PARTS: u32 = 4;
 /// What a snapshot says that is stopped from outside.
 const STOPPED: &str = "stopped before the snapshot was complete";
 
@@ -72,16 +72,8 @@ impl Snapshot {
     }
 
     fn options(&self, config: &BaseConfig, facts: &TableFacts) -> RunOptions {
-        RunOptions {
-            slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
-            name: self.name.clone(),
-            parts: PARTS,
-            most_read_units: Some(config.read_units),
-            table_bytes: u64::try_from(facts.bytes).unwrap_or_default(),
-            poll: POLL,
-            scratch: self.scratch.clone().unwrap_or_else(scratch),
-            ..RunOptions::default()
-        }
+        let scratch = self.scratch.clone().unwrap_or_else(scratch);
+        RunOptions { name: self.name.clone(), poll: POLL, scratch, ..options(config, facts) }
     }
 
     /// The one table, as the user names it.
@@ -140,6 +132,18 @@ pub(super) async fn take(context: &Context, args: &Snapshot) -> Result<(), Failu
     })?;
     context.out.summary(&Taken { table: place, snapshot: taken });
     Ok(())
+}
+
+/// How this table is read.
+pub(super) fn options(config: &BaseConfig, facts: &TableFacts) -> RunOptions {
+    RunOptions {
+        slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
+        parts: PARTS,
+        most_read_units: Some(config.read_units),
+        table_bytes: u64::try_from(facts.bytes).unwrap_or_default(),
+        scratch: scratch(),
+        ..RunOptions::default()
+    }
 }
 
 /// The archive, and a table that can be captured.

@@ -71,6 +71,7 @@ pub(super) async fn run(context: &Context, args: &Capture) -> Result<(), Failure
         memory: Memory::new(limits::MEMORY),
         sealing: Mutex::default(),
         snapshots: Semaphore::new(first::AT_ONCE),
+        tried: Mutex::default(),
         base: BaseConfig::resolve(&BaseOptions::default(), &context.loaded.file.base),
         base_budget: budget.unwrap_or(limits::BASE_BUDGET),
         out: &context.out,

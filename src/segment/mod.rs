@@ -49,4 +49,4 @@ pub enum SegmentError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -27,7 +27,7 @@ use crate::change::{
 
 pub(super) const NOON: Second = Second(1_795_348_800);
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         origin: "origin".to_owned(),
         table_arn: "arn:aws:dynamodb:eu-west-1:000000000000:table/t".to_owned(),
@@ -37,11 +37,11 @@ fn facts() -> Facts {
     }
 }
 
-pub(super) fn key(text: &str) -> ItemKey {
+pub(crate) fn key(text: &str) -> ItemKey {
     ItemKey { pk: KeyValue { kind: KeyType::S, text: Text::from(text) }, sk: None }
 }
 
-pub(super) fn stamped(at: Second, pk: &str, sequence: u64, new: Option<&str>, old: Option<&str>) -> Stamped {
+pub(crate) fn stamped(at: Second, pk: &str, sequence: u64, new: Option<&str>, old: Option<&str>) -> Stamped {
     let kind = match (new, old) {
         (Some(_), Some(_)) => ChangeKind::Modify,
         (Some(_), None) => ChangeKind::Insert,

@@ -4,6 +4,7 @@ use super::*;
 use crate::base::due::pays;
 use crate::base::sample::compared;
 use crate::manifest::{Base, BaseCommitted, Epoch};
+use crate::segment::tests::{facts, key, stamped};
 use crate::segment::{BaseRow, SegmentMeta};
 
 /// 2026-11-22T00:00:00Z.
@@ -12,48 +13,17 @@ const DAY: Second = Second(1_795_305_600);
 const END: Second = Second(DAY.0 + 86_399);
 const ITEMS: u64 = 40;
 
-fn keys() -> KeySchema {
-    KeySchema(vec![KeyAttribute { name: "id".to_owned(), kind: KeyType::S }])
-}
-
-fn facts() -> Facts {
-    Facts::new("0f", "arn", "id", &keys())
-}
-
 fn item(n: u64, version: u64) -> String {
     format!("{{\"id\":{{\"S\":\"k{n}\"}},\"v\":{{\"N\":\"{version}\"}}}}")
 }
 
 fn changed(n: u64, old: Option<u64>, new: Option<u64>) -> Stamped {
-    let kind = match (old, new) {
-        (None, _) => ChangeKind::Insert,
-        (_, Some(_)) => ChangeKind::Modify,
-        (_, None) => ChangeKind::Remove,
-    };
-    let text = |version| Text::from(item(n, version));
-    let at = DAY.plus(i64::try_from(n).unwrap() + 1);
-    let change = Change {
-        sequence: Sequence::parse(&(100 + n).to_string()).unwrap(),
-        kind,
-        changed_at: at.micros(),
-        key: Some(ItemKey::from_image(&keys(), &item(n, 0)).unwrap()),
-        event_id: None,
-        size_bytes: None,
-        actor: None,
-        new_image: new.map(text),
-        old_image: old.map(text),
-        new_digest: None,
-        old_digest: None,
-    };
-    let origin = Arc::new(Origin { epoch: 1, shard_rank: 0, shard: ShardId::new("s") });
-    Stamped { origin, cut_at: at, change: change.with_digests().unwrap() }
+    let (old, new) = (old.map(|version| item(n, version)), new.map(|version| item(n, version)));
+    stamped(DAY.plus(i64::try_from(n).unwrap() + 1), &format!("k{n}"), 100 + n, new.as_deref(), old.as_deref())
 }
 
 fn base_rows(items: impl Iterator<Item = (u64, u64)>) -> Vec<BaseRow> {
-    let row = |(n, version)| {
-        let text = item(n, version);
-        BaseRow::new(ItemKey::from_image(&keys(), &text).unwrap(), Text::from(text)).unwrap()
-    };
+    let row = |(n, version)| BaseRow::new(key(&format!("k{n}")), Text::from(item(n, version))).unwrap();
     items.map(row).collect()
 }
 
@@ -70,7 +40,7 @@ async fn of_one_day(store: &dyn ObjectStore) -> Manifest {
         epoch: 1,
         stream_arn: "arn".to_owned(),
         view_type: "NEW_AND_OLD_IMAGES".to_owned(),
-        keys: keys(),
+        keys: KeySchema(vec![]),
         created: DAY,
         floor: DAY.plus(-1),
     };

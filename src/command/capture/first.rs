@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::keep::Keeper;
 use crate::base::scan::DynamoTable;
-use crate::base::{self, BaseError, BaseInput, BaseOptions, BaseSource, BaseSummary};
+use crate::base::{self, BaseError, BaseInput, BaseSource, BaseSummary};
 use crate::capture::CaptureInput;
 use crate::change::Second;
 use crate::command::archive::Opened;
 use crate::command::base::price::Price;
-use crate::command::base::{PARTS, failure, scratch};
+use crate::command::base::{failure, options};
 use crate::command::seal::Step;
 use crate::command::table::TableName;
 use crate::config::BaseConfig;
@@ -67,7 +67,8 @@ impl<'a> First<'a> {
 
     async fn taken(&self, stop: CancellationToken) -> Result<Option<BaseSummary>, Failure> {
         let mut opened = self.keeper.archive.open(self.facts.identity.clone()).await?;
-        if !self.is_wanted(&opened) {
+        let is_new = self.keeper.tried.lock().await.insert(self.facts.identity.clone());
+        if !is_new || !self.is_wanted(&opened) {
             return Ok(None);
         }
         let table = self.facts.identity.to_string();
@@ -79,7 +80,7 @@ impl<'a> First<'a> {
             folder: self.facts.identity.folder(),
             source: BaseSource::Scan(&live),
             facts: self.keeper.archive.facts(&self.facts),
-            options: self.options(),
+            options: options(&self.config(), &self.facts),
             ids: self.keeper.archive.ids.clone(),
             tell: Arc::new(|Waiting { why, .. }: Waiting| tracing::warn!(why, "the first snapshot waits")),
             stop,
@@ -120,18 +121,6 @@ impl<'a> First<'a> {
     fn config(&self) -> BaseConfig {
         let config = self.keeper.base.clone();
         BaseConfig { read_units: gentle(config.read_units, self.facts.billing), ..config }
-    }
-
-    fn options(&self) -> BaseOptions {
-        let config = self.config();
-        BaseOptions {
-            slack: u32::try_from(config.slack.as_secs()).unwrap_or(u32::MAX),
-            parts: PARTS,
-            most_read_units: Some(config.read_units),
-            table_bytes: u64::try_from(self.facts.bytes).unwrap_or_default(),
-            scratch: scratch(),
-            ..BaseOptions::default()
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! One table, for as long as the service runs: nobody restarts the process for one table of twenty.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::fleet::Found;
 use super::report::{Captured, observer};
 use super::{check_settle, failure, input, options, over};
 use crate::capture::{Capture, CaptureError, CaptureInput, CaptureOptions, Memory};
+use crate::change::TableIdentity;
 use crate::command::archive::Archive;
 use crate::command::live;
 use crate::command::output::Output;
@@ -43,6 +45,8 @@ pub(super) struct Keeper<'a> {
     pub(super) sealing: Mutex<()>,
     /// First snapshots, so many at a time.
     pub(super) snapshots: Semaphore,
+    /// Tables whose first snapshot was looked into, however often their captures begin again.
+    pub(super) tried: Mutex<BTreeSet<TableIdentity>>,
     /// How snapshots are taken.
     pub(super) base: BaseConfig,
     /// What the first snapshot of a table may cost.
